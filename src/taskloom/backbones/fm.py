@@ -1,0 +1,88 @@
+"""Factorisation of user side and item side, beside an MLP."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from taskloom.backbones.backbone import Backbone
+from taskloom.backbones.layers import BesideWide, dense_layer
+from taskloom.errors import ConfigError
+from taskloom.features.embedded import InputSpec, View
+from taskloom.ranges import Fraction, PositiveInt
+
+
+class Factorise(nn.Module):
+    """The first stage of FM: first-order weights, products of both sides, and a layer on the rest.
+
+    Args:
+        inputs: what the embedded batch looks like.
+        layer: (B, 4 (D - 1) + C) to (B, W); None leaves the wide part alone.
+        product_dropout: share of the products that training leaves out.
+    """
+
+    def __init__(self, inputs: InputSpec, layer: nn.Module | None, product_dropout: float) -> None:
+        super().__init__()
+        sides = torch.zeros(3, len(inputs.fields))
+        for row, side in enumerate(("user", "item", "context")):
+            sides[row, inputs.positions(side)] = 1
+        self.register_buffer("sides", sides, persistent=False)
+        self.layer = layer
+        self.product_dropout = nn.Dropout(product_dropout)
+
+    def forward(self, view: View) -> Tensor:
+        """(B, F, D) and (B, C) to (B, F + (D - 1) + W)."""
+        first, vectors = view.fields[..., 0], view.fields[..., 1:]
+        p, q, c = torch.matmul(self.sides.to(vectors.dtype), vectors).unbind(1)  # type: ignore[operator]
+        product = self.product_dropout(p * q)
+        if self.layer is None:
+            return torch.cat([first, product.to(first.dtype)], dim=1)
+        deep = self.layer(torch.cat([p, q, c, product, view.dense.to(p.dtype)], dim=1))
+        return torch.cat([first.to(deep.dtype), product.to(deep.dtype), deep], dim=1)
+
+
+class FM(Backbone):
+    r"""First-order weights and the inner product of user side and item side, beside an MLP.
+
+    With p and q the sums of the user's and the item's fields and c that of the context's, a head sees
+
+    .. math:: \Big[ w_1 \dots w_F,\; p_1 q_1 \dots p_{D-1} q_{D-1},\; \mathrm{MLP}([p, q, c, p \circ q, x]) \Big]
+
+    and adds up the wide part, so that the model contains regularised matrix factorisation
+    :math:`\sum_f w_f + \langle p, q \rangle`. The first component of each embedding is its first-order weight.
+
+    Source: Rendle 2010, "Factorization Machines"; the MLP beside it as in Guo et al. 2017, "DeepFM". Deviation: the
+    product is taken between the two sides and not among the fields of one side, which say nothing of a match.
+
+    Args:
+        inputs: what the embedded batch looks like.
+        hidden: width of each layer of the MLP; none at all leaves the factorisation alone.
+        dropout: after each layer of the MLP.
+
+        product_dropout: share of the products p_d q_d that training leaves out; it keeps a wide factorisation
+            from learning its training rows by heart.
+
+    Raises:
+        ConfigError: the data has no field on the user's or on the item's side, or D < 2.
+    """
+
+    def __init__(
+        self,
+        inputs: InputSpec,
+        hidden: Sequence[PositiveInt],
+        dropout: Fraction = 0.0,
+        product_dropout: Fraction = 0.0,
+    ) -> None:
+        for side in ("user", "item"):
+            if not inputs.positions(side):
+                raise ConfigError(
+                    f"backbone fm: the data has no embedded feature with side {side}; add one or take backbone=mlp"
+                )
+        if inputs.dim < 2:
+            raise ConfigError(f"backbone fm: features.dim must be >= 2, got {inputs.dim}")
+        wide = len(inputs.fields) + inputs.dim - 1
+        widths = [4 * (inputs.dim - 1) + inputs.n_dense, *hidden]
+        layers = [dense_layer(a, b, dropout) for a, b in zip(widths, hidden, strict=False)]
+        stages: list[nn.Module] = [Factorise(inputs, layers[0] if layers else None, product_dropout)]
+        stages += [BesideWide(layer, wide) for layer in layers[1:]]
+        super().__init__(stages, [wide + width for width in hidden] or [wide], wide)

@@ -1,0 +1,51 @@
+"""MLP over all fields side by side."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from taskloom.backbones.backbone import Backbone
+from taskloom.backbones.layers import dense_layer
+from taskloom.errors import ConfigError
+from taskloom.features.embedded import InputSpec, View
+from taskloom.ranges import Fraction, PositiveInt
+
+
+class Flatten(nn.Module):
+    """All fields and dense columns side by side, then a layer: View to (B, W)."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, view: View) -> Tensor:
+        """(B, F, D) and (B, C) to (B, W)."""
+        flat = view.fields.flatten(1)
+        return self.layer(torch.cat([flat, view.dense.to(flat.dtype)], dim=1) if view.dense.shape[1] else flat)
+
+
+class MLP(Backbone):
+    """Fully connected layers with ReLU over the fields' embeddings and the dense columns.
+
+    Args:
+        inputs: what the embedded batch looks like.
+        hidden: width of each layer; the last one is R.
+        dropout: after each layer.
+
+    Raises:
+        ConfigError: no layer at all.
+
+    Example:
+        >>> from taskloom.schema import Feature
+        >>> mlp = MLP(InputSpec((Feature("user", "categorical", "user", size=9),), dim=4), hidden=[8, 2])
+        >>> mlp(View(torch.randn(3, 1, 4), torch.empty(3, 0))).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, inputs: InputSpec, hidden: Sequence[PositiveInt], dropout: Fraction = 0.0) -> None:
+        if not hidden:
+            raise ConfigError("backbone.hidden: an mlp needs at least one layer, such as hidden=[128]")
+        widths = [len(inputs.fields) * inputs.dim + inputs.n_dense, *hidden]
+        layers = [dense_layer(a, b, dropout) for a, b in zip(widths, widths[1:], strict=False)]
+        super().__init__([Flatten(layers[0]), *layers[1:]], hidden)

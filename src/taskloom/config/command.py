@@ -1,0 +1,66 @@
+"""A command from its arguments to its exit code. Hydra, torch and the rest are imported as late as can be."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from taskloom.errors import ConfigError, TaskloomError
+
+OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
+    """Does what a command line asks for.
+
+    Args:
+        command: ``train`` or ``evaluate``, the name of its root config.
+        argv: the arguments after the programme's name.
+        conf: the folder of the configs.
+
+    Returns:
+        The exit code: 0; 1 where a job failed; 2 where the command line or a config has a mistake; 130 where
+        it was interrupted.
+    """
+    try:
+        if {"-h", "--help"} & set(argv):
+            from taskloom.config.help import print_help
+
+            print_help(command, conf)
+            return OK
+        if "--version" in argv:
+            print(_versions())
+            return OK
+        # A folder may hold signs that mean something to Hydra, so that these two never reach its grammar.
+        word = {"train": "resume=", "evaluate": "run="}[command]
+        named = [
+            argument
+            for argument in argv
+            if argument.startswith(word) and argument not in (word, f"{word}null")
+        ]
+        if named and not {"--cfg", "-c", "--info", "-i"} & set(argv):
+            from taskloom.config.existing_run import evaluate, resume
+
+            return (resume if command == "train" else evaluate)(argv, conf)
+        from taskloom.config.launch import launch
+
+        return launch(command, argv, conf)
+    except TaskloomError as error:
+        print(error, file=sys.stderr)
+        return MISTAKE if isinstance(error, ConfigError) else FAILED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _versions() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    from taskloom import __version__
+
+    names = []
+    for package in ("torch", "lightning", "hydra-core", "wandb"):
+        try:
+            names.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            names.append(f"{package} is not installed")
+    return f"taskloom {__version__} ({', '.join(names)})"

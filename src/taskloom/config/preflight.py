@@ -1,0 +1,99 @@
+"""Preflight: everything about a job that can be judged before data is touched."""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from taskloom.config.plugins import load_plugins
+from taskloom.config.schema import COLLECTIONS, NODES, TrainConfig
+from taskloom.config.targets import check_nodes
+from taskloom.config.values import Problem, check_fields
+from taskloom.errors import ConfigError
+from taskloom.tasks import Task, select_tasks
+
+
+def preflight(config: dict[str, Any], sections: Collection[str] | None = None) -> list[Problem]:
+    """What is wrong with a job's config; empty where nothing is. Plugins are imported on the way.
+
+    Args:
+        config: the resolved config as plain data.
+        sections: the sections whose ``_target_`` nodes are checked, which imports their code; None takes all.
+    """
+    absent = [section for section in (*NODES, *COLLECTIONS) if config.get(section) is None]
+    present = {key: value for key, value in config.items() if key not in absent}
+    problems = [p for p in check_fields(TrainConfig, present, "") if p.path not in absent]
+    problems += [
+        Problem(s, f"{s} is missing: choose a member with {s}=<name>; --help lists them") for s in absent
+    ]
+    problems += _check_tasks(config)
+    try:
+        plugins = load_plugins([str(path) for path in config.get("plugins") or []])
+    except ConfigError as error:
+        return [*problems, Problem("plugins", str(error))]
+    for section, value in config.items():
+        if sections is None or section in sections:
+            problems += _check_section(section, value, plugins)
+            if section == "data" and isinstance(value, dict):
+                problems += _check_description(value)
+    return list({problem.text: problem for problem in problems}.values())
+
+
+def _check_tasks(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """The task names against those that the data describes."""
+    names, data = config.get("tasks"), config.get("data")
+    described = data.get("tasks") if isinstance(data, dict) else None
+    if isinstance(described, dict) and (names is None or isinstance(names, list)):
+        try:
+            tasks = [
+                Task(str(name), kind="any") for name, section in described.items() if section is not None
+            ]
+            select_tasks(tasks, names)
+        except ConfigError as error:
+            yield Problem("tasks", str(error))
+
+
+def _check_description(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the data config says of features, tasks and the split, where it is for our own DataModule."""
+    if not str(data.get("_target_")).startswith("taskloom.data."):
+        return
+    from taskloom.data.spec import FeatureSpec, SplitSpec, parse_features, parse_split, parse_tasks
+
+    checks: list[tuple[str, Callable[[Any], Any], type, bool]] = [
+        ("features", parse_features, FeatureSpec, True),
+        ("tasks", parse_tasks, Task, True),
+        ("split", parse_split, SplitSpec, False),
+    ]
+    for section, parse, kind, named in checks:
+        value = data.get(section)
+        if not isinstance(value, dict):
+            continue  # missing or of the wrong kind: the signature says so
+        parts = {f"data.{section}": value}
+        if named:
+            parts = {f"data.{section}.{k}": {"name": k, **v} for k, v in value.items() if isinstance(v, dict)}
+        problems = [problem for path, part in parts.items() for problem in check_fields(kind, part, path)]
+        yield from problems
+        try:
+            if not problems:
+                parse(value)
+        except ConfigError as error:
+            path = re.search(rf"data\.{section}(\.\w+)*", str(error))
+            yield Problem(path[0] if path else f"data.{section}", str(error))
+
+
+def _check_section(section: str, value: Any, plugins: list[str]) -> Iterator[Problem]:
+    if section in COLLECTIONS and isinstance(value, dict):
+        for name, node in value.items():
+            yield from _check_one(node, f"{section}.{name}", plugins, COLLECTIONS[section])
+    elif section in NODES:
+        yield from _check_one(value, section, plugins, NODES[section])
+    else:
+        yield from check_nodes(value, section, plugins)
+
+
+def _check_one(node: Any, path: str, plugins: list[str], runtime: tuple[str, ...]) -> Iterator[Problem]:
+    problems = list(check_nodes(node, path, plugins, runtime))
+    if isinstance(node, dict) and "_target_" not in node and not problems:
+        problems = [
+            Problem(f"{path}._target_", f"{path}._target_ is missing: name the class or function to use")
+        ]
+    yield from problems

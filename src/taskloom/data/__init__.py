@@ -1,0 +1,1 @@
+"""Raw files to batches: acquire, read, split, encode, store, load."""

@@ -1,0 +1,41 @@
+"""A folder that is there whole or not at all."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """A temporary folder beside ``target``, renamed to it when the block ends well.
+
+    When the block raises, the temporary folder is removed and ``target`` is as it was. A process that is
+    killed leaves its temporary folder behind, whose name nobody takes for ``target``. When another process
+    put a folder there first, that one stays: both hold the same content by construction.
+
+    Args:
+        target: where the folder is to stand; its parents are made.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> with beside(root / "done") as folder:
+        ...     _ = (folder / "file").write_text("whole")
+        >>> sorted(path.name for path in root.iterdir())
+        ['done']
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
+    temporary.mkdir()
+    try:
+        yield temporary
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

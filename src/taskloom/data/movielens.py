@@ -1,0 +1,281 @@
+"""MovieLens 100K: who rated which film when, 1 to 5."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+
+from taskloom.data import acquire
+from taskloom.data.acquire import Origin, Raw, Say
+from taskloom.errors import DataError
+
+HOME = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
+MD5 = "0e33842e24a9c977be4e0107933c0723"
+WHEEL = "recbole==1.2.1"
+ROWS = 100_000
+RATINGS_SHA256 = "76cf001ec8738431b93065eee7d7fdafc823332ea251f054c1540dd8591a5040"
+GENRES = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+    *(
+        "Fantasy",
+        "Film-Noir",
+        "Horror",
+        "Musical",
+        "Mystery",
+        "Romance",
+        "Sci-Fi",
+        "Thriller",
+        "War",
+        "Western",
+    ),
+)
+GROUPLENS = ("u.data", "u.user", "u.item")
+RECBOLE = ("ml-100k.inter", "ml-100k.user", "ml-100k.item")
+_YEAR = re.compile(r"\s*\((\d{4})\)")
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The three files of one copy, in GroupLens' layout or in RecBole's."""
+
+    ratings: Path
+    users: Path
+    items: Path
+
+    @property
+    def recbole(self) -> bool:
+        return self.ratings.suffix == ".inter"
+
+
+class MovieLens100K:
+    """Reads MovieLens 100K (Harper and Konstan 2015), 100,000 ratings of 1,682 films by 943 users.
+
+    Both layouts are read: GroupLens' own (``u.data``, ``u.user``, ``u.item``) and RecBole's atomic files
+    (``ml-100k.inter``, ``.user``, ``.item``), and give the same rows. Two films are spelt otherwise by
+    RecBole (267's title, 1412's year): its fields are joined to the title that GroupLens writes, then both
+    are parsed alike.
+
+    Args:
+        address: of the zip at its home page, or a mirror of it.
+        md5: of that zip.
+        wheel: requirement of the package whose wheel holds a copy.
+        pip: the command that runs pip; None takes this Python's.
+    """
+
+    name = "movielens_100k"
+    user, item, time = "user", "item", "timestamp"
+    columns = (
+        *(
+            "user",
+            "item",
+            "rating",
+            "timestamp",
+            "gender",
+            "age",
+            "occupation",
+            "zip",
+            "title",
+            "year",
+            "genres",
+        ),
+        *("hour", "weekday"),
+    )
+
+    def __init__(
+        self, address: str = HOME, md5: str = MD5, wheel: str = WHEEL, pip: Sequence[str] | None = None
+    ) -> None:
+        self._origin = Origin(self.name, address, md5, wheel, _wanted)
+        self._pip = tuple(pip) if pip else acquire.PIP
+
+    def acquire(self, source: str | Path | None, raw_dir: str | Path, say: Say = print) -> Raw:
+        """The raw files, fetched where they are not there yet; see ``acquire.acquire``."""
+        return acquire.acquire(
+            self._origin,
+            source,
+            Path(raw_dir),
+            complete=lambda folder: _find(folder) is not None,
+            check=lambda raw: _check(_ratings(_located(raw)), raw, say),
+            say=say,
+            pip=self._pip,
+        )
+
+    def read(self, raw: Raw, say: Say = print) -> pl.DataFrame:
+        """All ratings, in the file's order, joined with their users and films.
+
+        Returns:
+            columns: user, item, rating, timestamp (seconds), gender, age, occupation, zip, title, year (null
+            where unknown), genres (list of all), hour (0-23) and weekday (1 Monday - 7 Sunday), both of UTC.
+
+        Raises:
+            DataError: a file is missing or has a line out of format, or a download's content is wrong.
+        """
+        files = _located(raw)
+        ratings = _ratings(files)
+        _check(ratings, raw, say)
+        when = pl.from_epoch("timestamp")
+        return (
+            ratings.join(_users(files), on="user", how="left", maintain_order="left")
+            .join(_items(files), on="item", how="left", maintain_order="left")
+            .with_columns(
+                when.dt.hour().cast(pl.Int64).alias("hour"), when.dt.weekday().cast(pl.Int64).alias("weekday")
+            )
+        )
+
+
+def _wanted(names: Sequence[str]) -> dict[str, str]:
+    """The members of an archive that make up one copy, the one nearest to its top."""
+    for layout in (GROUPLENS, RECBOLE):
+        for name in sorted(names, key=lambda name: (name.count("/"), name)):
+            folder = PurePosixPath(name).parent
+            found = {str(folder / file): file for file in layout}
+            if PurePosixPath(name).name == layout[0] and found.keys() <= set(names):
+                readme = str(folder / "README")  # holds the licence
+                return {**found, readme: "README"} if readme in names else found
+    return {}
+
+
+def _find(folder: Path) -> _Files | None:
+    """A whole copy in a folder or in one of the folders within it."""
+    if not folder.is_dir():
+        return None
+    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        for layout in (GROUPLENS, RECBOLE):
+            if all((place / file).is_file() for file in layout):
+                return _Files(*(place / file for file in layout))
+    return None
+
+
+def _located(raw: Raw) -> _Files:
+    """The files of a copy, or of the user's own rating file and what lies beside it."""
+    if raw.path.is_dir():
+        if (files := _find(raw.path)) is None:
+            raise DataError(
+                f"{raw.path}: it holds neither {', '.join(GROUPLENS)} nor {', '.join(RECBOLE)}; "
+                "give a folder that holds all three"
+            )
+        return files
+    layout = RECBOLE if raw.path.suffix == ".inter" else GROUPLENS
+    beside = [raw.path.with_name(name) for name in layout[1:]]
+    for path in beside:
+        if not path.is_file():
+            raise DataError(
+                f"{path} is not there: users and films are looked for beside {raw.path.name}; put it there, "
+                "or give data.source=<the folder or zip that holds all of them>"
+            )
+    return _Files(raw.path, *beside)
+
+
+def _table(path: Path, separator: str, names: Sequence[str], encoding: str, header: bool) -> pl.DataFrame:
+    """A separated text file as strings, its line numbers in ``line``; each line must have all the fields."""
+    try:
+        text = path.read_text(encoding=encoding)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: it is not {encoding} text ({error.reason} at byte {error.start})"
+        ) from error
+    # Not splitlines(): latin-1 has letters that it takes for line ends.
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    rows = [(number, *line.split(separator)) for number, line in lines[int(header) :]]
+    for number, *values in rows:
+        if len(values) != len(names):
+            raise DataError(
+                f"{path}, line {number}: {len(values)} fields where {len(names)} are expected "
+                f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}); the file is damaged or of "
+                "another format"
+            )
+    return pl.DataFrame(rows, schema={"line": pl.Int64} | dict.fromkeys(names, pl.String), orient="row")
+
+
+def _numbers(table: pl.DataFrame, path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+    """The same table with these columns as numbers."""
+    cast = table.with_columns(
+        pl.col(name).str.strip_chars().cast(dtype, strict=False) for name, dtype in columns.items()
+    )
+    for name in columns:
+        wrong = ~cast[name].cast(pl.Float64).is_finite().fill_null(False)
+        if wrong.any():
+            row = int(wrong.arg_max() or 0)
+            raise DataError(
+                f"{path}, line {table['line'][row]}: {name} is {table[name][row]!r}, not a number; "
+                "mend the line"
+            )
+    return cast
+
+
+def _unique(table: pl.DataFrame, path: Path, key: str) -> pl.DataFrame:
+    """The same table; a key given twice would multiply the ratings that join with it."""
+    twice = table[key].is_duplicated() & ~table[key].is_first_distinct()
+    if twice.any():
+        row = int(twice.arg_max() or 0)
+        raise DataError(
+            f"{path}, line {table['line'][row]}: {key} {table[key][row]} is there twice; drop one line"
+        )
+    return table.drop("line")
+
+
+def _ratings(files: _Files) -> pl.DataFrame:
+    names = ("user", "item", "rating", "timestamp")
+    table = _table(files.ratings, "\t", names, "utf-8", header=files.recbole)
+    if table.is_empty():
+        raise DataError(f"{files.ratings}: it holds no ratings; give the whole file")
+    types = {"user": pl.Int64, "item": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64}
+    return _numbers(table, files.ratings, types).drop("line")
+
+
+def _users(files: _Files) -> pl.DataFrame:
+    if files.recbole:
+        table = _table(
+            files.users, "\t", ("user", "age", "gender", "occupation", "zip"), "utf-8", header=True
+        )
+    else:
+        table = _table(
+            files.users, "|", ("user", "age", "gender", "occupation", "zip"), "latin-1", header=False
+        )
+    table = _unique(_numbers(table, files.users, {"user": pl.Int64, "age": pl.Int64}), files.users, "user")
+    return table.select("user", "gender", "age", "occupation", "zip")
+
+
+def _items(files: _Files) -> pl.DataFrame:
+    if files.recbole:
+        table = _table(files.items, "\t", ("item", "title", "year", "genres"), "utf-8", header=True)
+        rows = [
+            (f"{title} ({year})" if title != "unkonwn" else "unknown", set(genres.split(" ")))
+            for title, year, genres in table.select("title", "year", "genres").iter_rows()
+        ]
+    else:
+        names = ("item", "title", "released", "video_released", "address", *GENRES)
+        table = _table(files.items, "|", names, "latin-1", header=False)
+        rows = [
+            (title.strip(), {genre for genre, flag in zip(GENRES, flags, strict=True) if flag == "1"})
+            for title, *flags in table.select("title", *GENRES).iter_rows()
+        ]
+    parsed = [(_YEAR.sub("", title), _YEAR.findall(title), genres) for title, genres in rows]
+    table = _numbers(table.select("line", "item"), files.items, {"item": pl.Int64}).with_columns(
+        pl.Series("title", [title for title, _, _ in parsed], dtype=pl.String),
+        pl.Series("year", [int(years[-1]) if years else None for _, years, _ in parsed], dtype=pl.Int64),
+        pl.Series(
+            "genres",
+            [sorted(genres & set(GENRES), key=GENRES.index) for _, _, genres in parsed],
+            dtype=pl.List(pl.String),
+        ),
+    )
+    return _unique(table, files.items, "item")
+
+
+def _check(ratings: pl.DataFrame, raw: Raw, say: Say) -> None:
+    """Compares the ratings with the known data set, whatever file layout they came in."""
+    array = ratings.select(pl.all().cast(pl.Float64)).to_numpy(order="c").astype("<f8")
+    digest = hashlib.sha256(array.tobytes()).hexdigest()
+    if len(ratings) == ROWS and digest == RATINGS_SHA256:
+        return
+    found = (
+        f"{len(ratings):,} ratings with checksum {digest[:12]}, expected {ROWS:,} with {RATINGS_SHA256[:12]}"
+    )
+    if raw.trusted:
+        raise DataError(
+            f"{raw.path}: not MovieLens 100K as published: {found}; delete the folder to fetch it again"
+        )
+    say(f"warning: {raw.came_from}: not MovieLens 100K as published: {found}; its fingerprint will differ")

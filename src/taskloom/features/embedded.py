@@ -1,0 +1,92 @@
+"""Embedded: a batch after the embedding tables, in V views. View: what one backbone reads of it."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from taskloom.schema import Feature
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a backbone must know of its input to build its layers.
+
+    Args:
+        fields: the F embedded features, in order.
+        dim: D, the width of an embedding.
+        n_dense: C, the number of dense columns.
+        history: names of the H features of a history event.
+    """
+
+    fields: tuple[Feature, ...]
+    dim: int
+    n_dense: int = 0
+    history: tuple[str, ...] = ()
+
+    def positions(self, side: str) -> list[int]:
+        """Where the fields of a side (user, item, context) stand among the F."""
+        return [i for i, feature in enumerate(self.fields) if feature.side == side]
+
+
+@dataclass
+class View:
+    """One view of a batch.
+
+    Args:
+        fields: (B, F, D).
+        dense: (B, C).
+        history: (B, L, H, D), or None.
+        mask: bool (B, L), where the history has an event.
+        prior: int64 (B, P), scenario.
+    """
+
+    fields: Tensor
+    dense: Tensor
+    history: Tensor | None = None
+    mask: Tensor | None = None
+    prior: Tensor | None = None
+
+
+@dataclass
+class Embedded:
+    """A batch after the embedding tables.
+
+    Args:
+        fields: (B, V, F, D): V = 1 (shared), K (one a task) or K + 1 (one a task, then the shared one).
+        dense: (B, C).
+        penalty: scalar, the L2 of the rows that this batch looked up.
+        n_rows: rows that a mean over the batch divides by: the global batch over the number of ranks.
+        history: (B, V, L, H, D), or None.
+        mask: bool (B, L).
+        prior: int64 (B, P).
+    """
+
+    fields: Tensor
+    dense: Tensor
+    penalty: Tensor
+    n_rows: float
+    history: Tensor | None = None
+    mask: Tensor | None = None
+    prior: Tensor | None = None
+
+    @property
+    def n_views(self) -> int:
+        """V."""
+        return self.fields.shape[1]
+
+    def view(self, v: int) -> View:
+        """View v alone."""
+        history = None if self.history is None else self.history[:, v]
+        return View(self.fields[:, v], self.dense, history, self.mask, self.prior)
+
+    def for_task(self, k: int) -> View:
+        """What task k reads: its own view where there is one, else the shared one."""
+        return self.view(0 if self.n_views == 1 else k)
+
+    def shared(self) -> View:
+        """The view that belongs to no task: the only one, or the last where each task has one beside it."""
+        return self.view(self.n_views - 1)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensors that every path from the embedding tables to a loss crosses."""
+        return (self.fields,) if self.history is None else (self.fields, self.history)

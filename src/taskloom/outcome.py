@@ -1,0 +1,137 @@
+"""Outcome: predictions and targets of all rows of a split, and what they are worth."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from taskloom.distributed import world_size
+from taskloom.errors import DataError
+from taskloom.metrics.scoring import relative_gain, score
+from taskloom.metrics.spec import MetricSpec
+from taskloom.schema import Batch
+from taskloom.tasks import Task
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Predictions and targets of N rows, in the order of their row numbers; on the CPU.
+
+    Args:
+        predictions: of each task, (N,) or (N, t), in the target's own units.
+        targets: of each task, the same shape.
+        labelled: bool (N, K).
+        group: int64 (N,).
+        row: int64 (N,).
+    """
+
+    predictions: list[Tensor]
+    targets: list[Tensor]
+    labelled: Tensor
+    group: Tensor
+    row: Tensor
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def predicted(self, predictions: Sequence[Tensor]) -> "Outcome":
+        """The same rows with other predictions."""
+        return replace(self, predictions=[prediction.cpu() for prediction in predictions])
+
+    def score(self, tasks: Sequence[Task], specs: Sequence[Mapping[str, MetricSpec]]) -> dict[str, float]:
+        """Every metric of every task, keyed ``task/metric``."""
+        values: dict[str, float] = {}
+        for k, (task, spec) in enumerate(zip(tasks, specs, strict=True)):
+            mask = self.labelled[:, k]
+            values |= score(task.name, spec, self.predictions[k], self.targets[k], mask, self.group)
+        return values
+
+
+class OutcomeCollector:
+    """Gathers an Outcome batch by batch, over all ranks; no row twice and none lost."""
+
+    def __init__(self) -> None:
+        self._parts: list[Outcome] = []
+
+    def add(self, batch: Batch, predictions: Sequence[Tensor], columns: Sequence[Sequence[int]]) -> None:
+        """Adds one batch.
+
+        Args:
+            batch: B rows.
+            predictions: of each task, (B,) or (B, t).
+            columns: of each task, where its targets stand in ``batch.targets``.
+        """
+        self._parts.append(
+            Outcome(
+                [prediction.detach().float().cpu() for prediction in predictions],
+                [
+                    batch.targets[:, c].reshape(p.shape).cpu()
+                    for c, p in zip(columns, predictions, strict=True)
+                ],
+                batch.labelled.cpu(),
+                batch.group.cpu(),
+                batch.row.cpu(),
+            )
+        )
+
+    def finish(self) -> Outcome:
+        """All rows so far, of all ranks, and an empty collector."""
+        parts, self._parts = self._parts, []
+        if world_size() > 1:
+            gathered: list[list[Outcome]] = [[] for _ in range(world_size())]
+            dist.all_gather_object(gathered, parts)
+            parts = [part for rank in gathered for part in rank]
+        order = torch.cat([part.row for part in parts]).argsort(stable=True)
+        n_tasks = len(parts[0].predictions)
+        return Outcome(
+            [torch.cat([part.predictions[k] for part in parts])[order] for k in range(n_tasks)],
+            [torch.cat([part.targets[k] for part in parts])[order] for k in range(n_tasks)],
+            torch.cat([part.labelled for part in parts])[order],
+            torch.cat([part.group for part in parts])[order],
+            torch.cat([part.row for part in parts])[order],
+        )
+
+
+def main_metric(spec: Mapping[str, MetricSpec]) -> str:
+    """The name of the metric that judges a task."""
+    return next(name for name, metric in spec.items() if metric.main)
+
+
+def combined_score(
+    tasks: Sequence[Task],
+    specs: Sequence[Mapping[str, MetricSpec]],
+    values: Mapping[str, float],
+    constant: Mapping[str, float],
+) -> dict[str, float]:
+    """The score that picks the best epoch, for all tasks together and for each.
+
+    It is the mean over tasks of the relative gain over the constant predictor on the task's main metric: higher is
+    better, whatever the metric's direction. A task whose metric is not defined on these rows is left out.
+
+    Args:
+        tasks: the K tasks.
+        specs: the metrics of each.
+        values: of the model, keyed ``task/metric``.
+        constant: of the constant predictor, the same keys.
+
+    Returns:
+        ``score``, and ``task/score`` for each task.
+
+    Raises:
+        DataError: no task's main metric is defined.
+    """
+    gains: dict[str, float] = {}
+    for task, spec in zip(tasks, specs, strict=True):
+        key = f"{task.name}/{main_metric(spec)}"
+        higher = bool(spec[main_metric(spec)].higher_is_better)
+        gains[f"{task.name}/score"] = relative_gain(values[key], constant[key], higher)
+    known = [gain for gain in gains.values() if math.isfinite(gain)]
+    if not known:
+        raise DataError(
+            f"no main metric of {', '.join(task.name for task in tasks)} is defined on the validation rows "
+            "(no labels, one class alone, or predictions that are not finite); choose another data.split"
+        )
+    return {"score": sum(known) / len(known), **gains}

@@ -1,0 +1,1 @@
+"""Several jobs from one command: their overrides, and the table at the end."""

@@ -1,0 +1,87 @@
+"""Checkpoint: last.ckpt, from which a killed run goes on."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from taskloom.ranges import PositiveInt
+from taskloom.training.rng import rng_state, set_rng_state
+
+LAST, BEST = "last.ckpt", "best.ckpt"
+
+
+def save_atomically(path: Path, save: Any) -> None:
+    """Calls ``save`` with a path beside and renames it into place, so that a kill leaves the old file or the new."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save(beside)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+class Checkpoint(Callback):
+    """Writes ``last.ckpt`` at the start, at each epoch's end and every so many steps.
+
+    It holds all that training needs to go on as if nothing had been: weights, optimiser, schedule, the loader's
+    position, the callbacks' state and the random number generators'.
+
+    Args:
+        every_steps: steps from one to the next within an epoch.
+        folder: where ``last.ckpt`` lies.
+    """
+
+    def __init__(self, every_steps: PositiveInt, *, folder: Path) -> None:
+        self.every_steps, self.path = every_steps, folder / LAST
+        self._rng: dict[str, Any] | None = None
+        self.phase = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generators, and the phase of the training."""
+        return {"rng": rng_state(), "phase": self.phase}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keeps the generators' state until training starts: what comes between may draw numbers."""
+        self._rng = state_dict["rng"]
+        self.phase = state_dict["phase"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Restores the generators, or writes the first checkpoint."""
+        if self._rng is not None:
+            set_rng_state(self._rng)
+            self._rng = None
+        else:
+            self._save(trainer)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes every so many steps, but for the last batch: validation and the epoch's end come right after."""
+        if trainer.global_step % self.every_steps == 0 and not trainer.is_last_batch:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes at the epoch's end."""
+        self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        def save(path: Path) -> None:
+            trainer.save_checkpoint(path, weights_only=False)
+
+        if trainer.world_size == 1:
+            save_atomically(self.path, save)
+            return
+        # Every rank takes part in the saving; the one that writes renames.
+        beside = self.path.with_name(f".{self.path.name}.part")
+        save(beside)
+        if trainer.is_global_zero:
+            os.replace(beside, self.path)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU; it holds tensors and plain containers alone."""
+    return torch.load(path, map_location="cpu", weights_only=True)

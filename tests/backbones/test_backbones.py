@@ -1,0 +1,56 @@
+"""MLP and FM: shapes, and FM's wide part against the sum that it stands for."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from taskloom.backbones.fm import FM
+from taskloom.backbones.mlp import MLP
+from taskloom.errors import ConfigError
+from taskloom.features import InputSpec, View
+from taskloom.schema import Feature
+
+FIELDS = tuple(Feature(name, "categorical", side, size=5)
+               for name, side in [("user", "user"), ("age", "user"), ("item", "item"), ("hour", "context")])
+INPUTS = InputSpec(FIELDS, dim=3, n_dense=2)
+VIEW = View(torch.randn(7, 4, 3, generator=torch.Generator().manual_seed(0)), torch.ones(7, 2))
+
+
+@pytest.mark.parametrize("make", [partial(MLP, hidden=[8, 5]), partial(FM, hidden=[8, 5]), partial(FM, hidden=[])])
+def test_widths_are_those_of_the_stages(make):
+    backbone = make(INPUTS)
+    h = VIEW
+    for stage, width in zip(backbone.stages, backbone.widths, strict=True):
+        h = stage(h)
+        assert h.shape == (7, width)
+    assert torch.equal(backbone(VIEW), h)
+    assert backbone.width == h.shape[1]
+
+
+def test_fm_wide_part_is_first_order_weights_and_inner_product():
+    h = FM(INPUTS, hidden=[4])(VIEW)
+    first, vectors = VIEW.fields[..., 0], VIEW.fields[..., 1:]
+    user, item = vectors[:, 0] + vectors[:, 1], vectors[:, 2]
+    expected = first.sum(1) + (user * item).sum(1)
+    torch.testing.assert_close(h[:, :FM(INPUTS, hidden=[4]).wide].sum(1), expected)
+
+
+def test_fm_wide_part_passes_by_the_deeper_layers():
+    shallow, deep = FM(INPUTS, hidden=[4]), FM(INPUTS, hidden=[4, 6], dropout=0.5)
+    assert torch.equal(shallow(VIEW)[:, : shallow.wide], deep(VIEW)[:, : deep.wide])
+
+
+def test_dense_columns_reach_the_mlp():
+    for backbone in (MLP(INPUTS, hidden=[4]), FM(INPUTS, hidden=[4])):
+        other = View(VIEW.fields, VIEW.dense * 3)
+        assert not torch.equal(backbone(VIEW), backbone(other))
+
+
+def test_what_cannot_be_is_said():
+    with pytest.raises(ConfigError, match="no embedded feature with side item; add one or take backbone=mlp"):
+        FM(InputSpec(FIELDS[:2], dim=3), hidden=[4])
+    with pytest.raises(ConfigError, match=r"features.dim must be >= 2, got 1"):
+        FM(InputSpec(FIELDS, dim=1), hidden=[4])
+    with pytest.raises(ConfigError, match="at least one layer"):
+        MLP(INPUTS, hidden=[])

@@ -1,0 +1,67 @@
+"""Look-ups, views, bags, the penalty of looked-up rows."""
+
+import pytest
+import torch
+
+from taskloom.features import Features
+from taskloom.schema import Feature, Schema
+
+
+@pytest.mark.parametrize(("views", "n_views"), [("shared", 1), ("per_task", 2), ("both", 3)])
+def test_views_have_tables_of_their_own(schema, make_batch, views, n_views):
+    features = Features(schema, 2, dim=3, views=views, init_std=1.0)
+    embedded = features(make_batch(schema))
+    assert embedded.fields.shape == (16, n_views, 4, 3)
+    assert torch.equal(embedded.for_task(1).fields, embedded.fields[:, min(1, n_views - 1)])
+    assert torch.equal(embedded.shared().fields, embedded.fields[:, -1])
+    owners = [features.owner(name) for name, _ in features.named_parameters()]
+    assert owners == {"shared": [None], "per_task": [0, 1], "both": [0, 1, None]}[views]
+
+
+def test_fields_are_the_rows_of_their_ids(schema, make_batch):
+    features = Features(schema, 2, dim=3, init_std=1.0)
+    batch = make_batch(schema)
+    table = features.tables[0].weight
+    fields = features(batch).fields[:, 0]
+    assert torch.equal(fields[:, 0], table[batch.categorical[:, 0]])
+    assert torch.equal(fields[:, 1], table[12 + batch.categorical[:, 1]])
+    for row, ids in enumerate(batch.bags.tolist()):
+        known = [12 + 9 + 4 + i for i in ids if i]
+        mean = table[known].mean(0) if known else torch.zeros(3)
+        torch.testing.assert_close(fields[row, 3], mean)
+
+
+def test_unknown_id_begins_at_zero(schema):
+    weight = Features(schema, 2, dim=3, init_std=1.0).tables[0].weight
+    assert weight[[0, 12, 21, 25]].abs().sum() == 0
+    assert (weight.abs().sum(1) == 0).sum() == 4
+
+
+def test_penalty_is_the_mean_squared_norm_of_the_rows_looked_up(schema, make_batch):
+    features = Features(schema, 2, dim=3, l2=0.7, views="per_task", init_std=1.0, dropout=0.5)
+    batch = make_batch(schema, n=5)
+    embedded = features(batch)
+    features.eval()
+    expected = 0.7 * features(batch).fields.pow(2).sum() / 5  # of the rows, whatever dropout did
+    torch.testing.assert_close(embedded.penalty, expected)
+    embedded.penalty.backward()
+    looked_up = set(batch.categorical[:, 0].tolist())
+    touched = features.tables[0].weight.grad[:12].abs().sum(1) > 0
+    assert {i for i in range(12) if touched[i]} == looked_up - {0}  # id 0 is zero and stays
+
+
+def test_history_looks_up_the_same_tables(make_batch):
+    schema = Schema((Feature("user", "categorical", "user", size=4), Feature("item", "categorical", "item", size=6)),
+                    targets=("like",), history=("item",))
+    features = Features(schema, 2, dim=3, views="per_task", init_std=1.0)
+    batch = make_batch(schema)
+    batch.history = torch.randint(0, 6, (16, 5, 1))
+    batch.history_mask = torch.rand(16, 5) > 0.5
+    embedded = features(batch)
+    assert embedded.history.shape == (16, 2, 5, 1, 3)
+    assert torch.equal(embedded.view(1).history[:, 2, 0], features.tables[1].weight[4 + batch.history[:, 2, 0]])
+
+
+def test_schema_without_bags_or_dense_columns(make_batch):
+    schema = Schema((Feature("user", "categorical", "user", size=4),), targets=("like",))
+    assert Features(schema, 1, dim=2)(make_batch(schema, n_tasks=1)).fields.shape == (16, 1, 1, 2)

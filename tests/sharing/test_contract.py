@@ -1,0 +1,98 @@
+"""What every sharing scheme owes the rest: shapes, owners, a representation that cuts every path."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from taskloom.backbones.fm import FM
+from taskloom.backbones.mlp import MLP
+from taskloom.balancers import Gradients
+from taskloom.sharing.hard_sharing import HardSharing
+from taskloom.sharing.single_task import SingleTask
+from taskloom.sharing.soft_sharing import SoftSharing
+from taskloom.tasks import Task
+
+TASKS = [Task("like", "binary"), Task("rating", "regression"), Task("seen", "binary", target="like")]
+SOFT = partial(SoftSharing, strength=0.1, embedding_strength=0.1)
+SCHEMES = [(HardSharing, "shared"), (SOFT, "per_task"), (SOFT, "shared"), (SingleTask, "per_task")]
+BACKBONES = [partial(MLP, hidden=[16, 8]), partial(FM, hidden=[16, 8])]
+
+
+@pytest.fixture(params=[(s, b) for s in SCHEMES for b in BACKBONES], ids=lambda p: f"{p[0]}")
+def module(request, schema, make_module):
+    (sharing, views), backbone = request.param
+    return make_module(schema, TASKS, sharing, backbone, views=views)
+
+
+def test_shapes(module, schema, make_batch):
+    batch = make_batch(schema, n_tasks=3)
+    shared = module.sharing(module.features(batch))
+    assert shared.h.shape == (16, 3, module.sharing.width)
+    assert shared.penalty.shape == ()
+    assert [raw.shape for raw in module(batch).raw] == [(16, 1)] * 3
+
+
+def test_representation_cuts_every_path_from_shared_parameters_to_the_losses(module, schema, make_batch):
+    """The gradient of each loss through the representation is the whole gradient of the shared parameters."""
+    batch = make_batch(schema, n_tasks=3)
+    output = module(batch)
+    losses, _ = module.losses(output.raw, batch)
+    shared = {n: p for n, p in module.named_parameters() if module.owner(n) is None}
+    if not output.representation:
+        assert not shared
+        return
+    rows = Gradients(losses, output.representation).rows
+    sizes = [z.numel() for z in output.representation]
+    for k, loss in enumerate(losses):
+        direct = torch.autograd.grad(loss, list(shared.values()), retain_graph=True, allow_unused=True)
+        pieces = [g.view_as(z) for g, z in zip(rows[k].split(sizes), output.representation, strict=True)]
+        through = torch.autograd.grad(output.representation, list(shared.values()), pieces, retain_graph=True,
+                                      allow_unused=True)
+        for name, a, b in zip(shared, direct, through, strict=True):
+            torch.testing.assert_close(a, b, msg=name)
+        assert any(a is not None and a.abs().sum() > 0 for a in direct)
+
+
+def test_a_task_without_labels_moves_no_parameter_of_its_own(module, schema, make_batch):
+    batch = make_batch(schema, n_tasks=3)
+    batch.labelled[:, 1] = False
+    output = module(batch)
+    module.losses(output.raw, batch)[0].sum().backward()
+    for name, parameter in module.named_parameters():
+        if module.owner(name) == 1:
+            assert parameter.grad is None or not parameter.grad.any(), name
+        if module.owner(name) == 0 and "bias" in name and "heads" in name:
+            assert parameter.grad.any()
+
+
+def test_owners_are_right(module, schema, make_batch):
+    """A parameter that a task owns gets no gradient from any other task's loss; a shared one does from several."""
+    batch = make_batch(schema, n_tasks=3)
+    losses, _ = module.losses(module(batch).raw, batch)
+    names, parameters = zip(*module.named_parameters(), strict=True)
+    moved = [torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) for loss in losses]
+    for i, name in enumerate(names):
+        tasks = {k for k in range(3) if moved[k][i] is not None and moved[k][i].any()}
+        owner = module.owner(name)
+        assert tasks <= ({owner} if owner is not None else {0, 1, 2}), name
+        if owner is None:
+            assert tasks == {0, 1, 2}, name
+
+
+def test_nothing_of_a_batch_is_kept_on_the_scheme(module, schema, make_batch):
+    before = dict(vars(module.sharing))
+    module(make_batch(schema, n_tasks=3))
+    assert dict(vars(module.sharing)) == before
+
+
+def test_a_tiny_batch_is_learnt_by_heart(module, schema, make_batch):
+    batch = make_batch(schema, n=8, n_tasks=3)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
+    for _ in range(300):
+        optimizer.zero_grad()
+        output = module(batch)
+        loss = module.losses(output.raw, batch)[0].sum()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.05

@@ -1,0 +1,313 @@
+"""W&B never stands in the way: no key, no server, a mute server, a dying one, two jobs in one process."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskloom.errors import ConfigError, RunError
+from taskloom.tracking import wandb_run
+from taskloom.tracking.run_folder import RunFolder
+from taskloom.tracking.wandb_run import decide_mode, finish, server_answers, wandb_logger
+
+KEY = {"WANDB_API_KEY": "a" * 40}
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    return {
+        "command": "train",
+        "name": "soft_sharing",
+        "seed": 1,
+        "data": {"name": "movielens_100k"},
+        "optimizer": {"lr": 1e-3},
+        "paths": {"root": "/somewhere"},
+        **changes,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "run", {})
+
+
+@pytest.fixture
+def _fresh_wandb() -> Iterator[None]:
+    """W&B keeps the first settings that it sees; a test of its own server needs a new start."""
+    import wandb
+
+    wandb.teardown()
+    forget_key()
+    yield
+    finish(0)
+    wandb.teardown()
+    forget_key()
+
+
+def forget_key() -> None:
+    from wandb.sdk.lib import wbauth
+
+    wbauth.unauthenticate_session(update_settings=False)
+
+
+def inspect(directory: Path) -> list[dict[str, Any]]:
+    """The rows of an offline run, by W&B's own reader."""
+    tool = shutil.which("wandb", path=str(Path(sys.executable).parent))
+    assert tool
+    done = subprocess.run([tool, "leet", "inspect", "--json", str(directory)], capture_output=True, text=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("environ", "answers", "stored", "expected"),
+    [
+        ({}, True, False, "offline"),
+        ({}, True, True, "online"),
+        ({}, False, True, "offline"),
+        (KEY, True, False, "online"),
+        (KEY, False, False, "offline"),
+        ({"WANDB_IDENTITY_TOKEN_FILE": "token"}, True, False, "online"),
+        ({"WANDB_MODE": "offline", **KEY}, True, True, "offline"),
+        ({"WANDB_MODE": "dryrun"}, True, True, "offline"),
+        ({"WANDB_MODE": "online"}, False, False, "online"),
+        ({"WANDB_MODE": "disabled", **KEY}, True, True, "disabled"),
+        ({"WANDB_MODE": "", **KEY}, True, True, "online"),
+    ],
+)
+def test_the_mode(environ: dict[str, str], answers: bool, stored: bool, expected: str) -> None:
+    assert decide_mode(environ, lambda: answers, lambda: stored) == expected
+
+
+def test_without_a_key_nobody_asks_the_server() -> None:
+    def probe() -> bool:
+        raise AssertionError("asked")
+
+    assert decide_mode({}, probe, lambda: False) == "offline"
+    assert decide_mode({"WANDB_MODE": "online"}, probe, lambda: False) == "online"
+
+
+def test_an_unknown_mode_is_a_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"WANDB_MODE=onlin: .* use online, offline or disabled"):
+        decide_mode({"WANDB_MODE": "onlin"}, lambda: True)
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+def test_a_key_in_netrc_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert not wandb_run.has_stored_key()
+    (tmp_path / "netrc").write_text("machine 127.0.0.1:9 login user password " + "b" * 40)
+    assert wandb_run.has_stored_key()
+
+
+def test_a_server_that_answers(wandb_server: Any) -> None:
+    assert server_answers(wandb_server.url)
+
+
+def test_a_refusing_server_is_known_at_once() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    began = time.perf_counter()
+    assert not server_answers(f"http://127.0.0.1:{port}")
+    assert time.perf_counter() - began < 1.5
+
+
+def test_a_mute_server_is_given_up_in_time() -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()  # the system accepts; nobody ever answers
+        began = time.perf_counter()
+        assert not server_answers(f"http://127.0.0.1:{mute.getsockname()[1]}", seconds=0.5)
+        assert 0.4 < time.perf_counter() - began < 1.5
+    assert wandb_run.PROBE_SECONDS == 3
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+def test_two_jobs_of_one_process_are_two_offline_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda *a: pytest.fail("W&B asked a question"))
+    folders = [RunFolder.create(tmp_path / "sweep" / str(i), {}) for i in range(2)]
+    for i, folder in enumerate(folders):
+        logger = wandb_logger(folder.path, config(), project="taskloom", tags=["mine"])
+        assert logger is not None
+        for step in range(3):
+            logger.log_metrics({"train/loss": 1.0 + i, "epoch": 0}, step=step * 10)
+        # The first is left open, as by a job that forgot; the second must not go into it.
+    finish(1)
+    assert capfd.readouterr() == ("", "")
+
+    records = [folder.read()["wandb"] for folder in folders]
+    assert records[0]["id"] != records[1]["id"]
+    for i, (folder, record) in enumerate(zip(folders, records, strict=True)):
+        assert record["mode"] == "offline"
+        assert record["url"] is None
+        directory = folder.path / record["dir"]
+        assert directory.parent == folder.path / "wandb"
+        rows = inspect(directory)
+        history = [row["history"]["item"] for row in rows if row["type"] == "history"]
+        assert [(h["trainer/global_step"], h["train/loss"]) for h in history] == [
+            (s * 10, 1 + i) for s in range(3)
+        ]
+        (run,) = [row["run"] for row in rows if row["type"] == "run"]
+        assert run["run_id"] == record["id"]
+        assert run["config"]["update"]["optimizer"] == {"lr": 1e-3}
+        assert "paths" not in run["config"]["update"]
+        assert run["tags"] == ["movielens_100k", "soft_sharing", "mine"]
+        assert (run["project"], run["job_type"], run["display_name"]) == (
+            "taskloom",
+            "train",
+            "soft_sharing seed 1",
+        )
+    assert [
+        row["exit"]["exit_code"]
+        for row in inspect(folders[1].path / records[1]["dir"])
+        if row["type"] == "exit"
+    ] == [1]
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+def test_a_resumed_run_goes_on_under_its_id_and_a_seed_keeps_the_group(
+    folder: RunFolder, tmp_path: Path
+) -> None:
+    runs = []
+    for where, changes in [(folder, {}), (folder, {}), (RunFolder.create(tmp_path / "b", {}), {"seed": 2})]:
+        logger = wandb_logger(where.path, config(**changes), project="taskloom")
+        assert logger is not None
+        runs.append((logger.experiment.id, logger.experiment.group))
+        finish(0)
+    other = wandb_logger(
+        RunFolder.create(tmp_path / "c", {}).path, config(optimizer={"lr": 0.1}), project="taskloom"
+    )
+    assert other is not None
+    assert runs[0] == runs[1]
+    assert runs[2][0] != runs[0][0]
+    assert runs[2][1] == runs[0][1]
+    assert other.experiment.group != runs[0][1]
+
+
+def test_disabled_is_no_logger(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert wandb_logger(folder.path, config(), project="taskloom") is None
+    assert "wandb" not in folder.read()
+
+
+def test_a_folder_without_a_run_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no run\.json"):
+        wandb_logger(tmp_path, config(), project="taskloom")
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+def test_online_without_a_key_asks_nothing(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    logger = wandb_logger(folder.path, config(), project="taskloom")
+    assert logger is not None
+    assert logger.experiment.offline
+    assert capfd.readouterr().err == (
+        "W&B: there is no key (`wandb login` stores one), so this run is kept offline\n"
+    )
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+def test_a_server_that_dies_during_the_run_neither_raises_nor_hangs(
+    folder: RunFolder,
+    tmp_path: Path,
+    wandb_server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", wandb_server.url)
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setattr(wandb_run, "FINISH_SECONDS", 2)
+    first = RunFolder.create(tmp_path / "first", {})
+    logger = wandb_logger(first.path, config(), project="taskloom")
+    assert logger is not None
+    logger.log_metrics({"train/loss": 0.5}, step=10)
+    finish(0)
+    record = first.read()["wandb"]
+    assert record["mode"] == "online"
+    assert record["url"].startswith(wandb_server.url)
+    assert [row["train/loss"] for row in wandb_server.history[record["id"]]] == [0.5]
+    assert wandb_server.unknown == []
+    assert capfd.readouterr() == ("", "")
+
+    logger = wandb_logger(folder.path, config(seed=2), project="taskloom")
+    assert logger is not None
+    assert not logger.experiment.offline
+    wandb_server.die()
+    capfd.readouterr()
+    for step in range(100):
+        logger.log_metrics({"train/loss": 0.5}, step=step)
+    began = time.perf_counter()
+    finish(0)
+    assert time.perf_counter() - began < 6
+    directory = folder.path / folder.read()["wandb"]["dir"]
+    assert f"wandb sync {directory}" in capfd.readouterr().err
+    assert sum(row["type"] == "history" for row in inspect(directory)) == 100
+
+    third = RunFolder.create(tmp_path / "third", {})
+    logger = wandb_logger(third.path, config(seed=3), project="taskloom")
+    assert logger is not None
+    assert logger.experiment.offline
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+def test_a_start_that_fails_falls_back_to_offline(
+    folder: RunFolder, wandb_server: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wandb_server, "answer", lambda *a: {"errors": [{"message": "no such user"}]})
+    monkeypatch.setenv("WANDB_BASE_URL", wandb_server.url)
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    logger = wandb_logger(folder.path, config(), project="taskloom")
+    assert logger is not None
+    assert logger.experiment.offline
+    assert folder.read()["wandb"]["mode"] == "offline"
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("W&B: it did not start (")
+    assert lines[0].endswith("this run is kept offline")
+
+
+def test_no_start_at_all_is_no_logger(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    def broken(**options: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(wandb, "init", broken)
+    assert wandb_logger(folder.path, config(), project="taskloom") is None
+    assert "no space left on device); this run goes without it" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+def test_a_service_that_died_costs_one_line(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = wandb_logger(folder.path, config(), project="taskloom")
+    assert logger is not None
+
+    def broken(*values: Any, **options: Any) -> None:
+        raise BrokenPipeError("service is gone")
+
+    monkeypatch.setattr(type(logger.experiment), "log", broken)
+    for step in range(3):
+        logger.log_metrics({"train/loss": 1.0}, step=step)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "W&B: it takes no more values (BrokenPipeError: service is gone); metrics.jsonl has them all"
+    ]
+
+
+def test_finish_without_a_run_is_nothing() -> None:
+    finish(0)
