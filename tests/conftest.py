@@ -12,6 +12,7 @@ from torch import nn
 
 from taskloom.backbones.mlp import MLP
 from taskloom.balancers.equal import Equal
+from taskloom.config.compose import composer
 from taskloom.data.loader import ColumnLoader, Columns, ShuffledLoader
 from taskloom.features import Features
 from taskloom.heads import head_class
@@ -101,7 +102,9 @@ def make_module() -> Callable[..., MultiTaskModule]:
         statistics = {"binary": TargetStatistics((0.4,), (0.5,), 10)}
         default = TargetStatistics((0.5,), (0.3,), 10)
         heads = [
-            head_class(task)(task, statistics.get(task.kind, default), shared.width, shared.wide, hidden=hidden)
+            head_class(task)(
+                task, statistics.get(task.kind, default), shared.width, shared.wide, hidden=hidden
+            )
             for task in tasks
         ]
         return MultiTaskModule(
@@ -124,8 +127,14 @@ class MemoryData(L.LightningDataModule):
 
     def __init__(self, schema: Schema, rows: Batch, batch_size: int) -> None:
         super().__init__()
-        columns = Columns(rows.categorical, rows.bags, rows.dense,
-                          rows.targets.masked_fill(~rows.labelled, float("nan")), rows.group, rows.row)
+        columns = Columns(
+            rows.categorical,
+            rows.bags,
+            rows.dense,
+            rows.targets.masked_fill(~rows.labelled, float("nan")),
+            rows.group,
+            rows.row,
+        )
         places = [[k] for k in range(rows.labelled.shape[1])]
         self.make = partial(ShuffledLoader, columns, places, batch_size, seed=1)
         self.make_plain = partial(ColumnLoader, columns, places, batch_size)
@@ -150,3 +159,59 @@ def make_data(make_batch: Callable[..., Batch]) -> Callable[..., MemoryData]:
         return MemoryData(schema, make_batch(schema, n, **rows), batch_size)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set in MovieLens-100K's layout: 60 users, 40 films, 1,200 ratings that follow from two factors."""
+    folder = tmp_path_factory.mktemp("films")
+    g = torch.Generator().manual_seed(0)
+    user, film = torch.randn(60, 2, generator=g), torch.randn(40, 2, generator=g)
+    stars = (3 + user @ film.T).round().clamp(1, 5).long()
+    pairs = torch.randperm(60 * 40, generator=g)[:1200].tolist()
+    rows = [(p // 40, p % 40, 880_000_000 + 5_000 * n) for n, p in enumerate(pairs)]
+    (folder / "u.data").write_text("".join(f"{u + 1}\t{i + 1}\t{stars[u, i]}\t{t}\n" for u, i, t in rows))
+    (folder / "u.user").write_text(
+        "".join(
+            f"{u}|{18 + u}|{'MF'[u % 2]}|{['artist', 'writer'][u % 2]}|{u % 7}0210\n" for u in range(1, 61)
+        )
+    )
+    flags = ["|".join("1" if g in (i % 19, (3 * i) % 19) else "0" for g in range(19)) for i in range(41)]
+    (folder / "u.item").write_text(
+        "".join(f"{i}|Film {i} ({1950 + i})|01-Jan-{1950 + i}||http://x|{flags[i]}\n" for i in range(1, 41)),
+        encoding="latin-1",
+    )
+    return folder
+
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
+
+@pytest.fixture(scope="session")
+def small_run(films: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Overrides that make a command train on `films` for a few seconds and write outside the project."""
+    root = tmp_path_factory.mktemp("root")
+    return [
+        f"data.source={films}",
+        f"paths.root={root}",
+        "data.batch_size=64",
+        "method.epochs=2",
+        "features.dim=8",
+        "backbone.hidden=[8]",
+        "floors=[constant,bias]",
+        "logger=none",
+        "trainer.accelerator=cpu",
+    ]
+
+
+@pytest.fixture
+def compose(small_run: list[str]) -> Callable[..., dict[str, Any]]:
+    """The resolved config of a command line, with `small_run` before it."""
+
+    def resolve(*overrides: str) -> dict[str, Any]:
+        with composer(CONF, "train") as compose:
+            composed = compose.compose([*small_run, *overrides])
+        assert not composed.problems, composed.problems
+        return composed.config
+
+    return resolve

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import lightning as L
@@ -77,10 +78,13 @@ class MultiTaskModule(L.LightningModule):
         self.make_optimizer, self.make_scheduler, self.make_groups = optimizer, scheduler, groups
         self.reduction = reduction
         self.phase: Phase = method.phases()[0]
+        #: steps of the phase, for the schedule; None asks Lightning
+        self.total_steps: int | None = None
         self.outcome: Outcome | None = None
         self._collector = OutcomeCollector()
         self._sums: Tensor | None = None
         self._steps = 0
+        self._batch: Batch | None = None
         method.prepare(self)
 
     def owner(self, name: str) -> int | None:
@@ -137,21 +141,30 @@ class MultiTaskModule(L.LightningModule):
             step.losses, labelled, Gradients(step.losses, step.representation)
         )
         # masked_fill for the same reason as in losses.
-        return (weights * step.losses).masked_fill(~labelled, 0).sum() + extra + step.extra, step.losses.detach()
+        return (weights * step.losses).masked_fill(
+            ~labelled, 0
+        ).sum() + extra + step.extra, step.losses.detach()
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step of the joint objective."""
+        self._batch = batch
         loss, losses = self.objective(batch)
         values = torch.cat([loss.detach().reshape(1), losses])
         self._sums = values if self._sums is None else self._sums + values
         self._steps += 1
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
-        """Lets method and balancer follow the optimiser's step; logs now and then."""
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """The optimiser's step; method and balancer follow it before any callback saves a checkpoint."""
+        super().optimizer_step(*arguments, **named)
         self.method.after_step(self)
         if type(self.balancer).after_step is not Balancer.after_step:
-            self.balancer.after_step(lambda: self._losses_anew(batch))
+            assert self._batch is not None
+            self.balancer.after_step(partial(self._losses_anew, self._batch))
+        self._batch = None
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_index: int) -> None:
+        """Logs now and then."""
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and self.global_step % every == 0:
             self._log_step(outputs["loss"])
@@ -185,7 +198,10 @@ class MultiTaskModule(L.LightningModule):
         """The optimiser over the phase's parameters by group, and its schedule by step."""
         trained = {name: p for name, p in self.named_parameters() if p.requires_grad}
         optimizer = self.make_optimizer(self.make_groups(trained))
-        schedule = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        # Lightning's estimate sets up the loader before a checkpoint is restored, and a loader that is set up
+        # gets no state: a run resumed in mid-epoch would begin the epoch anew.
+        total = self.total_steps or int(self.trainer.estimated_stepping_batches)
+        schedule = self.make_scheduler(optimizer, total_steps=total)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
@@ -220,7 +236,9 @@ class MultiTaskModule(L.LightningModule):
         specs = self.metrics()
         values = outcome.score(self.tasks, specs)
         constant = [head.constant_prediction(len(outcome)) for head in self.heads]  # type: ignore[operator]
-        gains = combined_score(self.tasks, specs, values, outcome.predicted(constant).score(self.tasks, specs))
+        gains = combined_score(
+            self.tasks, specs, values, outcome.predicted(constant).score(self.tasks, specs)
+        )
         self.log_dict({f"val/{name}": value for name, value in (values | gains).items()})
 
     def on_test_epoch_end(self) -> None:

@@ -50,7 +50,9 @@ class Task:
                 f"task {self.name}: weight must be >= 0, got {self.weight}; use 0 to leave its loss out"
             )
         if self.parent == self.name:
-            raise ConfigError(f"task {self.name}: it is its own parent; name another task or leave parent out")
+            raise ConfigError(
+                f"task {self.name}: it is its own parent; name another task or leave parent out"
+            )
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -11,13 +11,17 @@ from taskloom.errors import ConfigError
 from taskloom.features import InputSpec, View
 from taskloom.schema import Feature
 
-FIELDS = tuple(Feature(name, "categorical", side, size=5)
-               for name, side in [("user", "user"), ("age", "user"), ("item", "item"), ("hour", "context")])
+FIELDS = tuple(
+    Feature(name, "categorical", side, size=5)
+    for name, side in [("user", "user"), ("age", "user"), ("item", "item"), ("hour", "context")]
+)
 INPUTS = InputSpec(FIELDS, dim=3, n_dense=2)
 VIEW = View(torch.randn(7, 4, 3, generator=torch.Generator().manual_seed(0)), torch.ones(7, 2))
 
 
-@pytest.mark.parametrize("make", [partial(MLP, hidden=[8, 5]), partial(FM, hidden=[8, 5]), partial(FM, hidden=[])])
+@pytest.mark.parametrize(
+    "make", [partial(MLP, hidden=[8, 5]), partial(FM, hidden=[8, 5]), partial(FM, hidden=[])]
+)
 def test_widths_are_those_of_the_stages(make):
     backbone = make(INPUTS)
     h = VIEW
@@ -33,7 +37,7 @@ def test_fm_wide_part_is_first_order_weights_and_inner_product():
     first, vectors = VIEW.fields[..., 0], VIEW.fields[..., 1:]
     user, item = vectors[:, 0] + vectors[:, 1], vectors[:, 2]
     expected = first.sum(1) + (user * item).sum(1)
-    torch.testing.assert_close(h[:, :FM(INPUTS, hidden=[4]).wide].sum(1), expected)
+    torch.testing.assert_close(h[:, : FM(INPUTS, hidden=[4]).wide].sum(1), expected)
 
 
 def test_fm_wide_part_passes_by_the_deeper_layers():

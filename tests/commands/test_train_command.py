@@ -30,18 +30,15 @@ def test_help_is_fast_and_lists_every_group(command: str, tmp_path: Path) -> Non
     lines = [line.split() for line in answer.stdout.splitlines()]
     if command == "train":
         for group in (path for path in (ROOT / "conf").iterdir() if path.is_dir()):
-            (line,) = (words for words in lines if words[:1] == [group.name] and len(words) > 1)
+            assert [words for words in lines if words[:1] == [group.name] and len(words) > 1]
             for member in group.glob("*.yaml"):
-                about = [
-                    words for words in lines if words[:1] == [member.stem] or words[:2] == ["*", member.stem]
-                ]
-                assert about, f"{group.name}={member.stem}"
+                about = [words for words in lines if member.stem in words[:2]]
                 assert len(about[0]) > 3, f"{member} begins with no comment that says what it is"
 
 
 def test_help_imports_nothing_heavy() -> None:
     script = (
-        "import sys; sys.path.insert(0, 'src'); import train; sys.argv = ['train.py', '--help']; train.main();"
+        "import sys; sys.path.insert(0, 'src'); import train; sys.argv = ['', '--help']; train.main();"
         "print(*sys.modules, file=sys.stderr)"
     )
     loaded = call("-c", script).stderr.split()

@@ -50,8 +50,9 @@ def logger(folder, config, project: str): ...
 """
 
 NODES = {
-    "data": "_target_: toys.Data\nbatch_size: 8\ntasks:\n  like: {kind: binary}\n  rating: {kind: regression}\n",
-    "model": "_target_: toys.Model\nstrength: 0.1\nkind: wide\ninner: {_target_: toys.Inner, rate: 0.5}\nsizes: null\n",
+    "data": "_target_: toys.Data\nbatch_size: 8\ntasks: {like: {kind: binary}, rating: {kind: regression}}\n",
+    "model": "_target_: toys.Model\nstrength: 1\nkind: wide\nsizes: null\n"
+    "inner:\n  _target_: toys.Inner\n  rate: 0.5\n",
     "backbone": "_target_: toys.Backbone\ndropout: 0.0\n",
     "balancer": "_target_: toys.Balancer\n",
     "method": "_target_: toys.Method\nepochs: 1\n",

@@ -1,4 +1,6 @@
+import http.server
 import io
+import threading
 import types
 import zipfile
 from pathlib import Path
@@ -10,6 +12,38 @@ from taskloom.data.acquire import Raw
 
 ROOT = Path(__file__).parents[2]
 GENRES = 19
+
+
+class Site:
+    """A home page on this machine: serves one body, and counts who asks."""
+
+    def __init__(self, body, status=200, promised=None):
+        site = self
+        self.asked = 0
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                site.asked += 1
+                self.send_response(status)
+                self.send_header("Content-Length", str(promised or len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}/data.zip"
+
+    def __enter__(self):
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class TableReader:
@@ -113,3 +147,11 @@ def make() -> types.SimpleNamespace:
     return types.SimpleNamespace(
         TableReader=TableReader, grouplens=write_grouplens, recbole=to_recbole, zip_of=zip_of
     )
+
+
+@pytest.fixture
+def site(monkeypatch) -> type[Site]:
+    """Makes home pages on this machine, which no proxy may stand before."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return Site

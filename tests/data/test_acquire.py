@@ -1,9 +1,7 @@
 import hashlib
-import http.server
 import os
 import stat
 import sys
-import threading
 import zipfile
 
 import pytest
@@ -34,48 +32,14 @@ def complete(folder):
     return all((folder / name).is_file() for name in ("a.txt", "b.txt"))
 
 
-class Site:
-    """A home page on this machine: serves one body, and counts who asks."""
-
-    def __init__(self, body, status=200, promised=None):
-        site = self
-        self.asked = 0
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                site.asked += 1
-                self.send_response(status)
-                self.send_header("Content-Length", str(promised or len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.server.server_port}/data.zip"
-
-    def __enter__(self):
-        threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        ).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
-
-
 @pytest.fixture
 def lines():
     return []
 
 
 @pytest.fixture
-def fetch(tmp_path, lines, monkeypatch):
+def fetch(tmp_path, lines, site):
     """Runs acquire with a home page and a pip of our own."""
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
 
     def run(address="http://127.0.0.1:9/none.zip", md5="", wheel=None, source=None, check=lambda raw: None):
         if wheel is None:
@@ -84,7 +48,8 @@ def fetch(tmp_path, lines, monkeypatch):
             (tmp_path / "wheel").write_bytes(wheel)
             code = (
                 "import shutil, sys; assert sys.argv[1:3] == ['download', 'some==1'], sys.argv; "
-                f"shutil.copy({str(tmp_path / 'wheel')!r}, sys.argv[sys.argv.index('--dest') + 1] + '/some-1.whl')"
+                f"shutil.copy({str(tmp_path / 'wheel')!r}, "
+                "sys.argv[sys.argv.index('--dest') + 1] + '/some-1.whl')"
             )
             pip = (sys.executable, "-c", code)
         origin = Origin("things", address, md5, "some==1", wanted)
@@ -98,12 +63,12 @@ def raw_entries(tmp_path):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_home_page_is_tried_first_and_only_once(fetch, tmp_path, lines):
+def test_home_page_is_tried_first_and_only_once(fetch, tmp_path, lines, site):
     body = archive_bytes(CONTENT, tmp_path)
-    with Site(body) as site:
-        raw = fetch(site.address, hashlib.md5(body).hexdigest())
-        again = fetch(site.address, hashlib.md5(body).hexdigest())
-        assert site.asked == 1
+    with site(body) as home:
+        raw = fetch(home.address, hashlib.md5(body).hexdigest())
+        again = fetch(home.address, hashlib.md5(body).hexdigest())
+        assert home.asked == 1
     assert raw == again
     assert (raw.path / "b.txt").read_bytes() == CONTENT["inner/b.txt"]
     assert raw_entries(tmp_path) == ["things"]
@@ -119,12 +84,10 @@ def test_wheel_is_tried_where_home_does_not_answer(fetch, tmp_path, lines):
     assert raw_entries(tmp_path) == ["things"]
 
 
-@pytest.mark.parametrize(
-    "site", [Site(b"gone", status=404), Site(b"half", promised=1000)], ids=["404", "cut off"]
-)
-def test_wheel_is_tried_where_home_gives_no_whole_file(fetch, tmp_path, site):
-    with site:
-        raw = fetch(site.address, wheel=archive_bytes(CONTENT, tmp_path))
+@pytest.mark.parametrize("answer", [{"status": 404}, {"promised": 1000}], ids=["404", "cut off"])
+def test_wheel_is_tried_where_home_gives_no_whole_file(fetch, tmp_path, site, answer):
+    with site(b"half", **answer) as home:
+        raw = fetch(home.address, wheel=archive_bytes(CONTENT, tmp_path))
     assert "wheel" in raw.came_from
 
 
@@ -134,13 +97,13 @@ def test_no_way_at_all_is_said_in_one_sentence(fetch, tmp_path):
     assert raw_entries(tmp_path) == []
 
 
-def test_wrong_checksum_stops(fetch, tmp_path):
+def test_wrong_checksum_stops(fetch, tmp_path, site):
     body = archive_bytes(CONTENT, tmp_path)
     with (
-        Site(body) as site,
+        site(body) as home,
         pytest.raises(DataError, match=f"md5 {hashlib.md5(body).hexdigest()}, expected 00ff"),
     ):
-        fetch(site.address, "00ff", wheel=body)
+        fetch(home.address, "00ff", wheel=body)
     assert raw_entries(tmp_path) == []
 
 
@@ -162,9 +125,10 @@ def test_truncated_zip(fetch, tmp_path, cut):
     assert raw_entries(tmp_path) == []
 
 
-def test_damaged_bytes_within_a_zip(fetch, tmp_path):
+@pytest.mark.parametrize("place", range(11, 20))
+def test_damaged_bytes_within_a_zip(fetch, tmp_path, place):
     body = bytearray(archive_bytes(CONTENT, tmp_path))
-    body[body.index(b"inner/b.txt") + 14] ^= 0xFF
+    body[body.index(b"inner/b.txt") + place] ^= 0xFF  # the file's name has 11 letters, its data follow
     (tmp_path / "mine.zip").write_bytes(body)
     with pytest.raises(DataError, match="damaged"):
         fetch(source=tmp_path / "mine.zip")

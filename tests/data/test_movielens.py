@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 
@@ -59,6 +60,19 @@ def test_all_layouts_give_the_same_rows(read, real_zip, real_folder, tmp_path, m
         assert_frame_equal(read(source), frame)
 
 
+def test_the_zip_from_its_home_page(read, site, real_zip, tmp_path):
+    body = real_zip.read_bytes()
+    lines = []
+    with site(body) as home:
+        reader = MovieLens100K(address=home.address, md5=hashlib.md5(body).hexdigest())
+        raw = reader.acquire(None, tmp_path / "home", lines.append)
+    assert raw.trusted
+    assert raw.came_from.startswith("home page")
+    assert (raw.path / "README").is_file()  # it holds the licence
+    assert_frame_equal(reader.read(raw, lines.append), read(real_zip))
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["movielens_100k"]
+
+
 @pytest.mark.slow
 def test_the_wheel_itself_gives_the_same_rows(real_zip, read, tmp_path):
     lines = []
@@ -101,7 +115,7 @@ def test_fetched_copy_that_was_changed_later_stops(small_folder, tmp_path):
     small_folder.rename(tmp_path / "movielens_100k")
     reader = MovieLens100K()
     raw = reader.acquire(None, tmp_path, lambda line: None)
-    with pytest.raises(DataError, match="delete the folder to fetch it again"):
+    with pytest.raises(DataError, match=r"delete .*movielens_100k where it exists to fetch it again"):
         reader.read(raw, lambda line: None)
 
 

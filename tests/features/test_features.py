@@ -51,15 +51,20 @@ def test_penalty_is_the_mean_squared_norm_of_the_rows_looked_up(schema, make_bat
 
 
 def test_history_looks_up_the_same_tables(make_batch):
-    schema = Schema((Feature("user", "categorical", "user", size=4), Feature("item", "categorical", "item", size=6)),
-                    targets=("like",), history=("item",))
+    schema = Schema(
+        (Feature("user", "categorical", "user", size=4), Feature("item", "categorical", "item", size=6)),
+        targets=("like",),
+        history=("item",),
+    )
     features = Features(schema, 2, dim=3, views="per_task", init_std=1.0)
     batch = make_batch(schema)
     batch.history = torch.randint(0, 6, (16, 5, 1))
     batch.history_mask = torch.rand(16, 5) > 0.5
     embedded = features(batch)
     assert embedded.history.shape == (16, 2, 5, 1, 3)
-    assert torch.equal(embedded.view(1).history[:, 2, 0], features.tables[1].weight[4 + batch.history[:, 2, 0]])
+    assert torch.equal(
+        embedded.view(1).history[:, 2, 0], features.tables[1].weight[4 + batch.history[:, 2, 0]]
+    )
 
 
 def test_schema_without_bags_or_dense_columns(make_batch):

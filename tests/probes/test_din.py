@@ -32,8 +32,11 @@ class Din(Backbone):
 
 
 def test_din(make_batch, make_module):
-    schema = Schema((Feature("user", "categorical", "user", size=4), Feature("item", "categorical", "item", size=6)),
-                    targets=("like", "rating"), history=("item",))
+    schema = Schema(
+        (Feature("user", "categorical", "user", size=4), Feature("item", "categorical", "item", size=6)),
+        targets=("like", "rating"),
+        history=("item",),
+    )
     module = make_module(schema, sharing=partial(SoftSharing, strength=0.1), backbone=Din, views="per_task")
     batch = make_batch(schema)
     batch.history = torch.randint(0, 6, (16, 7, 1))

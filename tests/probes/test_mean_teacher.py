@@ -27,10 +27,19 @@ class MeanTeacher(Supervised):
 
 
 def test_mean_teacher(schema, make_module, make_data):
-    module = make_module(schema, method=MeanTeacher(epochs=1), optimizer=lambda groups: torch.optim.SGD(groups, lr=0.1))
+    module = make_module(
+        schema, method=MeanTeacher(epochs=1), optimizer=lambda groups: torch.optim.SGD(groups, lr=0.1)
+    )
     begin = module.features.tables[0].weight.detach().clone()
-    trainer = L.Trainer(accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False,
-                        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False)
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
     trainer.fit(module, datamodule=make_data(schema, n=16, batch_size=16))
     now, teacher = module.features.tables[0].weight, module.method.teacher.tables[0].weight
     assert not torch.equal(begin, now)

@@ -16,8 +16,10 @@ class Reptile(Supervised):
             output = functional_call(module, theta, (batch,))
             loss = module.losses(output.raw, batch)[0].sum()
             grads = torch.autograd.grad(loss, list(theta.values()))
-            theta = {name: (p - 0.1 * g).detach().requires_grad_()
-                     for (name, p), g in zip(theta.items(), grads, strict=True)}
+            theta = {
+                name: (p - 0.1 * g).detach().requires_grad_()
+                for (name, p), g in zip(theta.items(), grads, strict=True)
+            }
         return theta
 
     def step(self, module, batch):

@@ -47,8 +47,9 @@ def test_representation_cuts_every_path_from_shared_parameters_to_the_losses(mod
     for k, loss in enumerate(losses):
         direct = torch.autograd.grad(loss, list(shared.values()), retain_graph=True, allow_unused=True)
         pieces = [g.view_as(z) for g, z in zip(rows[k].split(sizes), output.representation, strict=True)]
-        through = torch.autograd.grad(output.representation, list(shared.values()), pieces, retain_graph=True,
-                                      allow_unused=True)
+        through = torch.autograd.grad(
+            output.representation, list(shared.values()), pieces, retain_graph=True, allow_unused=True
+        )
         for name, a, b in zip(shared, direct, through, strict=True):
             torch.testing.assert_close(a, b, msg=name)
         assert any(a is not None and a.abs().sum() > 0 for a in direct)

@@ -17,7 +17,13 @@ def trained(path: Path, epochs: int, tasks: list[str]) -> RunFolder:
         "data": {"name": "movielens_100k"},
         "backbone": {"_target_": "taskloom.x.FM"},
     }
-    folder = RunFolder.create(path, {"config": config, "main_metrics": dict.fromkeys(tasks, "auc")})
+    folder = RunFolder.create(
+        path,
+        {
+            "config": config,
+            "main_metrics": {task: {"metric": "auc", "higher_is_better": True} for task in tasks},
+        },
+    )
     logger = MetricsFile(folder.metrics)
     for epoch in range(epochs):
         values = {f"val/{task}/{metric}": 0.7 for task in tasks for metric in ("gauc", "auc")}
@@ -40,15 +46,26 @@ def test_what_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list = []
     monkeypatch.setattr(curves, "_draw", lambda *arguments: seen.extend(arguments))
     draw_curves(trained(tmp_path / "run", 3, ["like"]).path)
-    panels, best, title, _ = seen
+    panels, title, _ = seen
     assert [(panel.title, panel.label) for panel in panels] == [
         ("training", "loss"),
         ("validation", "score"),
         ("like", "validation AUC"),
     ]
     assert panels[0].points == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
-    assert best == 2
+    assert [panel.best for panel in panels] == [None, 2, 2]
     assert title == "soft_sharing · FM · movielens_100k"
+
+
+def test_tasks_that_share_nothing_have_each_its_best_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list = []
+    monkeypatch.setattr(curves, "_draw", lambda *arguments: seen.extend(arguments))
+    folder = trained(tmp_path / "run", 3, ["like", "rating"])
+    folder.update(best={"like": {"epoch": 0}, "rating": {"epoch": 2}})
+    draw_curves(folder.path)
+    assert [panel.best for panel in seen[0]] == [None, None, 1, 3]
 
 
 def test_nothing_logged_is_a_sentence(tmp_path: Path) -> None:

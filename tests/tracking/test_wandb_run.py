@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ import pytest
 from taskloom.errors import ConfigError, RunError
 from taskloom.tracking import wandb_run
 from taskloom.tracking.run_folder import RunFolder
-from taskloom.tracking.wandb_run import decide_mode, finish, server_answers, wandb_logger
+from taskloom.tracking.wandb_mode import PROBE_SECONDS, decide_mode, has_stored_key, server_answers
+from taskloom.tracking.wandb_run import finish, wandb_logger
 
 KEY = {"WANDB_API_KEY": "a" * 40}
 
@@ -101,9 +103,9 @@ def test_an_unknown_mode_is_a_sentence() -> None:
 def test_a_key_in_netrc_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert not wandb_run.has_stored_key()
+    assert not has_stored_key()
     (tmp_path / "netrc").write_text("machine 127.0.0.1:9 login user password " + "b" * 40)
-    assert wandb_run.has_stored_key()
+    assert has_stored_key()
 
 
 def test_a_server_that_answers(wandb_server: Any) -> None:
@@ -126,7 +128,30 @@ def test_a_mute_server_is_given_up_in_time() -> None:
         began = time.perf_counter()
         assert not server_answers(f"http://127.0.0.1:{mute.getsockname()[1]}", seconds=0.5)
         assert 0.4 < time.perf_counter() - began < 1.5
-    assert wandb_run.PROBE_SECONDS == 3
+    assert PROBE_SECONDS == 3
+
+
+def test_a_server_that_answers_drop_by_drop_is_given_up_in_time() -> None:
+    """No single wait is long, so a socket's own timeout never strikes."""
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not over.wait(0.05):
+                connection.sendall(b"a")
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        thread = threading.Thread(target=drip, args=(listener,), daemon=True)
+        thread.start()
+        began = time.perf_counter()
+        assert not server_answers(f"http://127.0.0.1:{listener.getsockname()[1]}", seconds=0.4)
+        assert time.perf_counter() - began < 1.5
+        over.set()
+        thread.join()
 
 
 @pytest.mark.usefixtures("_fresh_wandb")

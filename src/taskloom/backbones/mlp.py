@@ -22,7 +22,9 @@ class Flatten(nn.Module):
     def forward(self, view: View) -> Tensor:
         """(B, F, D) and (B, C) to (B, W)."""
         flat = view.fields.flatten(1)
-        return self.layer(torch.cat([flat, view.dense.to(flat.dtype)], dim=1) if view.dense.shape[1] else flat)
+        return self.layer(
+            torch.cat([flat, view.dense.to(flat.dtype)], dim=1) if view.dense.shape[1] else flat
+        )
 
 
 class MLP(Backbone):

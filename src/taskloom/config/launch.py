@@ -20,7 +20,9 @@ from taskloom.config.report import reason, tell
 from taskloom.config.schema import COLLECTIONS, NODES
 from taskloom.config.values import Problem
 from taskloom.errors import ConfigError
-from taskloom.sweeping.jobs import label, list_jobs
+from taskloom.sweeping.jobs import common_keys, labels, list_jobs
+
+_EXCLUDE = "hydra.job.config.override_dirname.exclude_keys"
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Launch:
     """What happened to the jobs of one command."""
 
     multirun: bool
-    total: int = 1
+    jobs: list[list[str]]
     started: int = 0
     failures: list[tuple[str, str, Path]] = field(default_factory=list)  # label, reason, folder
     sweep: Path | None = None
@@ -56,8 +58,9 @@ def launch(command: str, argv: Sequence[str], conf: Path) -> int:
     with composer(conf, command) as compose:
         multirun, jobs = _jobs(compose, arguments.overrides, arguments.multirun)
         _check(compose, jobs, conf)
-    state = Launch(multirun, total=len(jobs))
-    _run(command, [*(["-m"] if multirun else []), *arguments.overrides], conf, state)
+    state = Launch(multirun, jobs)
+    sweep = ["-m", f"{_EXCLUDE}=[{','.join(common_keys(jobs))}]"] if multirun else []
+    _run(command, [*sweep, *arguments.overrides], conf, state)
     return _finish(state)
 
 
@@ -94,9 +97,9 @@ def _check(compose: Composer, jobs: Sequence[list[str]], conf: Path) -> None:
             sentences = [str(error)]
         for sentence in dict.fromkeys(sentences):
             found.setdefault(sentence, []).append(number)
-    lines = []
+    lines, names = [], labels(jobs)
     for sentence, numbers in found.items():
-        which = f"job {numbers[0]} ({label(jobs[numbers[0]])}): "
+        which = f"job {numbers[0]} ({names[numbers[0]]}): "
         more = f" (and in {len(numbers) - 1} more)" if len(numbers) > 1 else ""
         lines.append(sentence if len(numbers) == len(jobs) else which + sentence + more)
     if lines:
@@ -129,13 +132,16 @@ def _origin(problem: Problem, keys: Sequence[str], conf: Path, command: str, cho
 def _run(command: str, argv: Sequence[str], conf: Path, state: Launch) -> None:
     """The jobs, by way of Hydra; what happens to them is written into ``state``."""
 
+    names = labels(state.jobs)
+
     def job(cfg: DictConfig) -> None:
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
-        name = label(settings.overrides.task)
+        name = ""
         if settings.mode == RunMode.MULTIRUN:
+            name = names[settings.job.num]
             state.sweep = Path(settings.sweep.dir).absolute()
-            print(f"\njob {settings.job.num}, {state.started + 1} of {state.total}: {name}", flush=True)
+            print(f"\njob {settings.job.num} ({state.started + 1} of {len(names)}): {name}", flush=True)
         state.started += 1
         try:
             from taskloom.training.job import run_job
@@ -169,9 +175,9 @@ def _finish(state: Launch) -> int:
         for name, why, folder in state.failures:
             print(f"failed: {name}: {why} ({folder})", file=sys.stderr)
         if state.failures:
-            print(f"{len(state.failures)} of {state.total} jobs failed", file=sys.stderr)
+            print(f"{len(state.failures)} of {len(state.jobs)} jobs failed", file=sys.stderr)
         if state.interrupted:
-            print(f"interrupted in job {state.started} of {state.total}", file=sys.stderr)
+            print(f"interrupted in job {state.started} of {len(state.jobs)}", file=sys.stderr)
     return 130 if state.interrupted else int(bool(state.failures))
 
 

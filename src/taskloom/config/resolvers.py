@@ -1,4 +1,4 @@
-"""What configs can ask the programme, such as ``${project_root:}``, ``${start_time:}`` and ``${choice:model}``."""
+"""What configs can ask the programme: ``${project_root:}``, ``${start_time:}``, ``${choice:model}``, ..."""
 
 import hashlib
 import re

@@ -75,7 +75,7 @@ class TrainConfig:
     tasks: list[str] | None
     plugins: list[str]
     floors: list[Literal["constant", "bias", "factorisation"]]
-    resume: str | None
+    resume: None  # a command of its own: it never becomes part of a config
     reduction: Literal["mean_labelled", "sum"]
     features: FeaturesSection
     heads: HeadsSection

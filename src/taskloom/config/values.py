@@ -1,8 +1,8 @@
 """Values against annotations: is what a config says what a class asks for?
 
-Only plain kinds are judged: numbers, text, true or false, null, literals, lists, mappings, dataclasses, unions
-of them, and ranges (:mod:`taskloom.ranges`). Anything else, a module for instance, passes: no config can spell
-it.
+Only plain kinds are judged: numbers, text, true or false, null, literals, lists, mappings, dataclasses,
+unions of them, and ranges (:mod:`taskloom.ranges`). Anything else, a module for instance, passes: no config
+can spell it.
 """
 
 import types
@@ -157,6 +157,8 @@ def _wrong(annotation: Any, value: Any, path: str) -> Problem:
     if isinstance(value, str):
         near = nearest(value, (a for a in _literals(annotation) if isinstance(a, str)))
         text += f": did you mean {near}?" if near else ""
+    if isinstance(value, str | int) and describe(annotation).startswith("a list"):
+        text += f"; write {path}=[{value}]"
     return Problem(path, text)
 
 

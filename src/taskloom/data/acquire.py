@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -232,7 +233,7 @@ def extract(archive: Path, wanted: Callable[[Sequence[str]], Mapping[str, str]],
             for name, written in names.items():
                 with opened.open(name) as source, (folder / written).open("wb") as out:
                     shutil.copyfileobj(source, out)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         # zipfile raises all of these on damaged bytes.
         raise DataError(
             f"{archive}: the archive is damaged or cut off ({error}); get it again and try once more"

@@ -275,7 +275,12 @@ def _check(ratings: pl.DataFrame, raw: Raw, say: Say) -> None:
         f"{len(ratings):,} ratings with checksum {digest[:12]}, expected {ROWS:,} with {RATINGS_SHA256[:12]}"
     )
     if raw.trusted:
+        folder = raw.path.with_name(MovieLens100K.name)
         raise DataError(
-            f"{raw.path}: not MovieLens 100K as published: {found}; delete the folder to fetch it again"
+            f"{raw.came_from}: not MovieLens 100K as published: {found}; delete {folder} where it exists to "
+            "fetch it again, or give data.source=<zip, folder or file>"
         )
-    say(f"warning: {raw.came_from}: not MovieLens 100K as published: {found}; its fingerprint will differ")
+    say(
+        f"warning: {raw.came_from}: not MovieLens 100K as published: {found}; it is used as it is, under a "
+        "fingerprint of its own"
+    )

@@ -67,7 +67,8 @@ class Features(nn.Module):
             "history_offsets", torch.tensor([by_name[name] for name in schema.history]), persistent=False
         )
         self.tables = nn.ModuleList(
-            nn.Embedding(sum(sizes), dim) for _ in range({"shared": 1, "per_task": n_tasks}.get(views, n_tasks + 1))
+            nn.Embedding(sum(sizes), dim)
+            for _ in range({"shared": 1, "per_task": n_tasks}.get(views, n_tasks + 1))
         )
         for table in self.tables:
             nn.init.normal_(table.weight, std=init_std)

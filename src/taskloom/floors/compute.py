@@ -21,10 +21,11 @@ class FloorTask:
     Args:
         name: the task's name.
         specs: its metrics.
-        target: float (N,), in its own units; anything at all on unlabelled rows.
+        target: float (N,), or (N, t) for a task of t target columns, in its own units;
+            anything at all on unlabelled rows.
         labelled: bool (N,).
         group: int64 (N,).
-        mean: of its labelled training targets (binary: the base rate).
+        mean: of its labelled training targets (binary: the base rate); t of them for t columns.
         fitted: whether floors fitted to ratings predict this task's target in its own units. Where they do
             not, their predictions are scores that only rank, and metrics without ``ranks`` are left out.
     """
@@ -34,7 +35,7 @@ class FloorTask:
     target: Tensor
     labelled: Tensor
     group: Tensor
-    mean: float
+    mean: float | Sequence[float]
     fitted: bool = False
 
 
@@ -89,8 +90,7 @@ def floor_scores(
         found = scores[floor_type.name] = {}
         if issubclass(floor_type, TaskFloor):
             for task in tasks:
-                rows = torch.zeros(len(task.target), dtype=torch.int64)
-                found |= _score(task, task.specs, floor_type(task.mean).predict(rows, rows))
+                found |= _score(task, task.specs, _by_mean(floor_type, task))
             continue
         if data is None:
             raise ConfigError(
@@ -100,9 +100,20 @@ def floor_scores(
         floor = fit_cached(floor_type(), data.train, data.val, folder, say)
         prediction = floor.predict(data.user, data.item)
         for task in tasks:
+            if task.target.dim() > 1:
+                continue  # one score a row says nothing of several columns
             specs = {name: spec for name, spec in task.specs.items() if task.fitted or spec.ranks}
             found |= _score(task, specs, prediction)
     return scores
+
+
+def _by_mean(floor_type: type[TaskFloor], task: FloorTask) -> Tensor:
+    rows = torch.zeros(len(task.target), dtype=torch.int64)
+    if task.target.dim() == 1:
+        mean = task.mean if isinstance(task.mean, float | int) else task.mean[0]
+        return floor_type(mean).predict(rows, rows)
+    means = [task.mean] * task.target.shape[1] if isinstance(task.mean, float | int) else task.mean
+    return torch.stack([floor_type(mean).predict(rows, rows) for mean in means], dim=1)
 
 
 def _score(task: FloorTask, specs: Mapping[str, MetricSpec], prediction: Tensor) -> dict[str, float]:

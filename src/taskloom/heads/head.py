@@ -78,7 +78,9 @@ class Head(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Representation (B, R) to raw outputs (B, n_raw)."""
-        raw: Tensor | None = self.tower(h[:, self.wide :] if self.wide else h) if self.tower is not None else None
+        raw: Tensor | None = (
+            self.tower(h[:, self.wide :] if self.wide else h) if self.tower is not None else None
+        )
         raw = self.bias.expand(len(h), -1) if raw is None and self.bias is not None else raw
         assert raw is not None
         if self.delta is not None:

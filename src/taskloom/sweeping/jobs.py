@@ -31,11 +31,23 @@ def list_jobs(overrides: Sequence[Override]) -> list[list[str]]:
     return [list(job) for job in itertools.product(*values.values())]
 
 
-def label(overrides: Sequence[str]) -> str:
-    """A job's overrides in one piece, without those of Hydra's own.
+def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """What sets each job apart: its overrides without those that all jobs have.
 
     Example:
-        >>> label(["model=soft_sharing", "seed=1", "hydra.verbose=true"])
-        'model=soft_sharing seed=1'
+        >>> labels([["model=near", "seed=1", "tasks=[like]"], ["model=near", "seed=2", "tasks=[like]"]])
+        ['seed=1', 'seed=2']
     """
-    return " ".join(override for override in overrides if not override.startswith("hydra"))
+    common = set.intersection(*map(set, jobs))
+    return [" ".join(override for override in job if override not in common) for job in jobs]
+
+
+def common_keys(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """The keys that are the same in all jobs, so that no folder needs to be named after them.
+
+    Example:
+        >>> common_keys([["model=near", "+seed=1"], ["model=near", "+seed=2"]])
+        ['model']
+    """
+    common = set.intersection(*map(set, jobs))
+    return [override.partition("=")[0].lstrip("+~") for override in jobs[0] if override in common]

@@ -22,14 +22,15 @@ class Panel(NamedTuple):
     title: str
     label: str
     points: Points
-    validation: bool = True
+    best: int | None = None
 
 
 def draw_curves(folder: Path | str) -> Path:
     """Draw ``curves.png`` in a run folder from its metrics.jsonl: the loss, ``val/score``, one metric a task.
 
-    The best epoch is the one of the highest ``val/score``. A task's metric is the one that run.json names
-    under ``main_metrics`` (task to metric), or else the first one logged.
+    The best epoch is the one that run.json names under ``best`` (of all tasks, or each task's own where they
+    share nothing), or else that of the highest ``val/score``. A task's metric is the one that run.json names
+    under ``main_metrics``, or else the first one logged.
 
     Args:
         folder: the run folder.
@@ -47,20 +48,24 @@ def draw_curves(folder: Path | str) -> Path:
     panels = []
     losses = [name for name in ("train/loss_epoch", "train/loss", "train/loss_step") if name in names]
     for loss in losses[:1]:
-        panels.append(Panel("training", "loss", _by_epoch(rows, loss), validation=False))
+        panels.append(Panel("training", "loss", _by_epoch(rows, loss)))
     score = _by_epoch(rows, "val/score")
-    panels.append(Panel("validation", "score", score))
-    for name in main_names(names, record.get("main_metrics") or {}):
+    best = {unit: found["epoch"] + 1 for unit, found in (record.get("best") or {}).items()}
+    if score and not best:
+        best = {"all": max(score, key=lambda point: point[1])[0]}
+    panels.append(Panel("validation", "score", score, best.get("all")))
+    main = {task: found["metric"] for task, found in (record.get("main_metrics") or {}).items()}
+    for name in main_names(names, main):
         _, task, metric = name.split("/")
-        panels.append(Panel(task, f"validation {LABELS.get(metric, metric)}", _by_epoch(rows, name)))
+        label = f"validation {LABELS.get(metric, metric)}"
+        panels.append(Panel(task, label, _by_epoch(rows, name), best.get(task, best.get("all"))))
     panels = [panel for panel in panels if panel.points]
     if not panels:
         raise RunError(
             f"{run.metrics} has no losses or validation metrics; train for an epoch before drawing"
         )
-    best = max(score, key=lambda point: point[1])[0] if score else None
     path = run.path / "curves.png"
-    _draw(panels, best, _title(record), path)
+    _draw(panels, _title(record), path)
     return path
 
 
@@ -82,21 +87,21 @@ def _class_name(node: Any) -> str | None:
     return str(node["_target_"]).rpartition(".")[2] if isinstance(node, dict) and "_target_" in node else None
 
 
-def _draw(panels: Sequence[Panel], best: int | None, title: str, path: Path) -> None:
+def _draw(panels: Sequence[Panel], title: str, path: Path) -> None:
     from matplotlib.figure import Figure  # slow to import; and without pyplot there is no state to clean up
     from matplotlib.ticker import MaxNLocator
 
     columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
     lines = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(max(3.6 * columns, 5), 2.7 * lines + 0.5), dpi=150, layout="constrained")
-    figure.suptitle(title + (f"  (best epoch: {best})" if best is not None else ""), fontsize=11)
+    figure.suptitle(title, fontsize=11)
     grid = figure.subplots(lines, columns, squeeze=False)
     last = max(epoch for panel in panels for epoch, _ in panel.points)
     for axes, panel in zip(grid.flat, panels, strict=False):
         epochs, values = zip(*panel.points, strict=True)
         axes.plot(epochs, values, color=_INK, linewidth=1.6, marker="o", markersize=4 if last <= 12 else 2)
         axes.set_title(
-            panel.title if len(panel.title) <= 28 else panel.title[:27] + "…", fontsize=9.5, loc="left"
+            panel.title if len(panel.title) <= 20 else panel.title[:19] + "…", fontsize=9.5, loc="left"
         )
         axes.set_xlabel("epoch", fontsize=8.5)
         axes.set_ylabel(panel.label, fontsize=8.5)
@@ -105,11 +110,11 @@ def _draw(panels: Sequence[Panel], best: int | None, title: str, path: Path) -> 
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.25, linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-        at_best = dict(panel.points).get(best) if best is not None and panel.validation else None
-        if at_best is not None:
-            axes.axvline(best, color=_BEST, linewidth=1, linestyle="--", alpha=0.7)
-            axes.plot([best], [at_best], "o", color=_BEST, markersize=5.5)
-            axes.set_title(f"{at_best:.4f}", fontsize=9.5, loc="right", color=_BEST)
+        at_best = dict(panel.points).get(panel.best) if panel.best is not None else None
+        if panel.best is not None and at_best is not None:
+            axes.axvline(panel.best, color=_BEST, linewidth=1, linestyle="--", alpha=0.7)
+            axes.plot([panel.best], [at_best], "o", color=_BEST, markersize=5.5)
+            axes.set_title(f"{at_best:.4f}, epoch {panel.best}", fontsize=9, loc="right", color=_BEST)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     beside = path.with_name(".curves.partial.png")

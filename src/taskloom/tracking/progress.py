@@ -1,12 +1,14 @@
 """progress_bar(): a live bar in a terminal, a line an epoch elsewhere; the same lines in both."""
 
+import math
+import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from torch import Tensor
 
@@ -50,7 +52,91 @@ def epoch_line(
     return "  ".join(parts)
 
 
-class PlainProgress(ProgressBar):
+class _EpochLines(Callback):
+    """Makes the lines; what shows them says how.
+
+    A line is made when its epoch ends and shown when the next one begins or the training ends, because the
+    module logs its mean loss after the callbacks' turn.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._best: dict[str, float] = {}
+        self._began = 0.0
+        self._finish_line: Callable[[float | None], str] | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at the clock, for a run that goes on in the middle of an epoch, which has no start."""
+        super().on_train_start(trainer, pl_module)
+        self._began = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at the clock and shows the line of the epoch before."""
+        self._show_line(trainer)
+        super().on_train_epoch_start(trainer, pl_module)
+        self._began = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Makes the line, but for the loss."""
+        super().on_train_epoch_end(trainer, pl_module)
+        metrics = trainer.callback_metrics
+        values = {"val/score": float(metrics["val/score"])} if "val/score" in metrics else {}
+        for name in main_names(metrics, getattr(pl_module, "main_metrics", None) or {}):
+            values[name.removeprefix("val/")] = float(metrics[name])
+        throughput = next((c for c in trainer.callbacks if isinstance(c, Throughput)), None)  # type: ignore[attr-defined]
+        epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
+        rate = throughput.epoch_rows_per_s if throughput else None
+        epoch, seconds, mark = (
+            trainer.current_epoch + 1,
+            time.perf_counter() - self._began,
+            self._mark(trainer),
+        )
+
+        def finish_line(loss: float | None) -> str:
+            before = {} if loss is None else {"loss": loss}
+            return epoch_line(epoch, epochs, seconds, rate, before | values) + mark
+
+        self._finish_line = finish_line
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shows the last line."""
+        self._show_line(trainer)
+        super().on_train_end(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best scores, so that a resumed run doesn't call its first epoch the best."""
+        return {"best": dict(self._best)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes them up again."""
+        self._best = dict(state_dict["best"])
+
+    def _show(self, line: str) -> None:
+        raise NotImplementedError
+
+    def _show_line(self, trainer: Trainer) -> None:
+        if self._finish_line is not None:
+            loss = trainer.callback_metrics.get("train/loss")
+            self._show(self._finish_line(None if loss is None else float(loss)))
+            self._finish_line = None
+
+    def _mark(self, trainer: Trainer) -> str:
+        """Which score is the highest so far: that of all tasks, or each one's where they share nothing."""
+        metrics = trainer.callback_metrics
+        scores = {"": "val/score"}
+        if getattr(getattr(trainer.lightning_module, "sharing", None), "independent", False):
+            tasks = [name.split("/")[1] for name in metrics if re.fullmatch("val/[^/]+/score", name)]
+            scores = {f" {task}": f"val/{task}/score" for task in tasks}
+        better = []
+        for unit, name in scores.items():
+            score = float(metrics.get(name, math.nan))
+            if score > self._best.get(unit, -math.inf):
+                self._best[unit] = score
+                better.append(unit)
+        return "  *best" + ",".join(better) if better else ""
+
+
+class PlainProgress(_EpochLines, ProgressBar):
     """Prints a line an epoch, ``*best`` where ``val/score`` is the highest so far.
 
     The values are the trainer's: ``train/loss``, ``val/score`` and each task's main metric,
@@ -61,118 +147,53 @@ class PlainProgress(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._best: float | None = None
-        self._began = 0.0
         self._enabled = True
 
     def disable(self) -> None:
-        """Say nothing from now on, as ranks above 0 do."""
+        """Says nothing from now on, as ranks above 0 do."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Speak again."""
+        """Speaks again."""
         self._enabled = True
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """For a run that goes on in the middle of an epoch, which has no start."""
-        super().on_train_start(trainer, pl_module)
-        self._began = time.perf_counter()
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the clock."""
-        super().on_train_epoch_start(trainer, pl_module)
-        self._began = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the line."""
-        super().on_train_epoch_end(trainer, pl_module)
-        line, self._best = _line_of(trainer, pl_module, time.perf_counter() - self._began, self._best)
+    def _show(self, line: str) -> None:
         if self._enabled:
             print(line, flush=True)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The best score, so that a resumed run doesn't call its first epoch the best."""
-        return {"best": self._best}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it up again."""
-        self._best = state_dict["best"]
-
-
-class LiveProgress(RichProgressBar):
+class LiveProgress(_EpochLines, RichProgressBar):
     """A live bar for the epoch under way, and above it the lines of `PlainProgress` for those before."""
 
     def __init__(self) -> None:
-        theme = RichProgressBarTheme(progress_bar="cyan", progress_bar_finished="green", metrics="dim")
-        super().__init__(refresh_rate=REDRAWS_PER_SECOND, theme=theme)
-        self._best: float | None = None
-        self._began = 0.0
+        super().__init__()
+        self._refresh_rate = REDRAWS_PER_SECOND
+        self.theme = RichProgressBarTheme(progress_bar="cyan", progress_bar_finished="green", metrics="dim")
         self._drawn = 0.0
+        self._loss: float | None = None
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """The loss beside the bar; the rest is in the lines."""
-        loss = _number(trainer.callback_metrics, "train/loss", "train/loss_step")
-        return {} if loss is None else {"loss": loss}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the bar."""
-        super().on_train_start(trainer, pl_module)
-        self._began = time.perf_counter()
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin the bar anew."""
-        super().on_train_epoch_start(trainer, pl_module)
-        self._began = time.perf_counter()
+        return {} if self._loss is None else {"loss": self._loss}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar now and then: reading the loss at each step would make a GPU wait."""
+        """Moves the bar now and then: reading the loss at each step would make a GPU wait."""
         now = time.perf_counter()
         if now - self._drawn >= 1 / REDRAWS_PER_SECOND or batch_idx + 1 >= self.total_train_batches:
             self._drawn = now
+            loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+            self._loss = float(loss) if isinstance(loss, Tensor) else None
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the line above the bar."""
-        super().on_train_epoch_end(trainer, pl_module)
-        line, self._best = _line_of(trainer, pl_module, time.perf_counter() - self._began, self._best)
+    def _show(self, line: str) -> None:
         if self.is_enabled and self.progress is not None:
             self.progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The best score."""
-        return {"best": self._best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it up again."""
-        self._best = state_dict["best"]
 
     def _get_train_description(self, current_epoch: int) -> str:
         epochs = self.trainer.max_epochs
         return f"epoch {current_epoch + 1}" + (f"/{epochs}" if epochs and epochs > 0 else "")
-
-
-def _line_of(
-    trainer: Trainer, module: LightningModule, seconds: float, best: float | None
-) -> tuple[str, float | None]:
-    """The line of the epoch that just ended, and the best score including it."""
-    metrics = trainer.callback_metrics
-    values: dict[str, float] = {}
-    if (loss := _number(metrics, "train/loss", "train/loss_epoch")) is not None:
-        values["loss"] = loss
-    score = _number(metrics, "val/score")
-    if score is not None:
-        values["val/score"] = score
-    for name in main_names(metrics, getattr(module, "main_metrics", None) or {}):
-        values[name.removeprefix("val/")] = float(metrics[name])
-    throughput = next((c for c in trainer.callbacks if isinstance(c, Throughput)), None)  # type: ignore[attr-defined]
-    epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-    rate = throughput.epoch_rows_per_s if throughput else None
-    line = epoch_line(trainer.current_epoch + 1, epochs, seconds, rate, values)
-    if score is not None and (best is None or score > best):
-        return line + "  *best", score
-    return line, best
 
 
 def main_names(names: Any, main: Mapping[str, str]) -> list[str]:
@@ -193,14 +214,6 @@ def main_names(names: Any, main: Mapping[str, str]) -> list[str]:
             case ["val", task, metric] if task not in chosen or main.get(task) == metric:
                 chosen[task] = name
     return list(chosen.values())
-
-
-def _number(metrics: Mapping[str, Any], *names: str) -> float | None:
-    for name in names:
-        if name in metrics:
-            value = metrics[name]
-            return float(value.item() if isinstance(value, Tensor) else value)
-    return None
 
 
 def _in_thousands(number: float) -> str:

@@ -20,7 +20,7 @@ from taskloom.training.parameter_groups import parameter_groups
 Config = Mapping[str, Any]
 
 
-def make(config: Config, path: str, **runtime: Any) -> Any:
+def make(config: Config, path: str, runtime: Mapping[str, Any] | None = None) -> Any:
     """The object of one ``_target_`` node.
 
     Args:
@@ -51,10 +51,12 @@ def make_data(config: Config) -> DataModule:
     made: DataModule = make(
         config,
         "data",
-        raw_dir=data / "raw",
-        processed_dir=data / "processed",
-        selected=config["tasks"],
-        seed=config["seed"],
+        {
+            "raw_dir": data / "raw",
+            "processed_dir": data / "processed",
+            "selected": config["tasks"],
+            "seed": config["seed"],
+        },
     )
     return made
 
@@ -67,8 +69,8 @@ def make_module(config: Config, data: DataModule) -> MultiTaskModule:
     """
     tasks = data.tasks
     features = Features(data.schema, len(tasks), **config["features"])
-    backbone = partial(make, config, "backbone", inputs=features.inputs)
-    sharing = make(config, "model", backbone=backbone, tasks=tasks)
+    backbone = partial(make, config, "backbone", {"inputs": features.inputs})
+    sharing = make(config, "model", {"backbone": backbone, "tasks": tasks})
     if features.views not in sharing.views:
         raise ConfigError(
             f"features.views={features.views} does not fit {type(sharing).__name__}, which reads "
@@ -82,7 +84,7 @@ def make_module(config: Config, data: DataModule) -> MultiTaskModule:
         features,
         sharing,
         heads,
-        make(config, "balancer", tasks=tasks),
+        make(config, "balancer", {"tasks": tasks}),
         make(config, "method"),
         make(config, "optimizer"),
         make(config, "scheduler"),
@@ -96,11 +98,11 @@ def make_callbacks(config: Config, checkpoints: Path) -> dict[str, Callback]:
     made: dict[str, Callback] = {}
     for name in config["callbacks"]:
         runtime = {"folder": checkpoints} if name in ("checkpoint", "best") else {}
-        made[name] = make(config, f"callbacks.{name}", **runtime)
+        made[name] = make(config, f"callbacks.{name}", runtime)
     return made
 
 
 def make_loggers(config: Config, folder: Path) -> list[Logger]:
     """The loggers of the config beside metrics.jsonl."""
-    made = [make(config, f"logger.{name}", folder=folder, config=config) for name in config["logger"]]
+    made = [make(config, f"logger.{name}", {"folder": folder, "config": config}) for name in config["logger"]]
     return [logger for logger in made if logger is not None]

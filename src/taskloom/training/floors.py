@@ -35,8 +35,9 @@ def score_floors(
             outcome.targets[k],
             outcome.labelled[:, k],
             outcome.group,
-            data.statistics[k].mean[0],
-            fitted=data.schema.columns_of(task) == [rated],
+            data.statistics[k].mean,
+            # Of a binary task on the same column the floors' scores only rank.
+            fitted=task.kind == "regression" and data.schema.columns_of(task) == [rated],
         )
         for k, (task, specs) in enumerate(zip(module.tasks, module.metrics(), strict=True))
     ]

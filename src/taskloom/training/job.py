@@ -76,7 +76,12 @@ def run_job(config: Config, folder: Path) -> dict[str, Any]:
         TaskloomError: something a person can put right. Whatever ends the run early is in its ``run.json`` as
             ``failed`` with the reason.
     """
-    record = {"config": config, "seed": config["seed"], "plugins": plugin_records(config["plugins"]), **describe()}
+    record = {
+        "config": config,
+        "seed": config["seed"],
+        "plugins": plugin_records(config["plugins"]),
+        **describe(),
+    }
     return _in_folder(RunFolder.create(folder, record), _train)
 
 
@@ -113,7 +118,9 @@ def evaluate_job(folder: Path) -> dict[str, Any]:
     record = run_folder.read()
     job = _prepare(record["config"], run_folder)
     if not (run_folder.checkpoints / "best.ckpt").exists():
-        raise RunError(f"{folder} has no checkpoints/best.ckpt yet; train it first: python src/train.py resume={folder}")
+        raise RunError(
+            f"{folder} has no checkpoints/best.ckpt yet; train it first: python src/train.py resume={folder}"
+        )
     load_best(job.module, run_folder.checkpoints)
     values, outcome = _test(job, [])
     before = record.get("test")
@@ -131,7 +138,8 @@ def _in_folder(folder: RunFolder, work: Callable[[Config, RunFolder], dict[str, 
         code = 0
         return result
     except BaseException as error:
-        folder.fail(error)
+        # Lightning turns an interrupt in the middle of training into an exit.
+        folder.fail(KeyboardInterrupt() if isinstance(error, SystemExit) else error)
         raise
     finally:
         finish(code)

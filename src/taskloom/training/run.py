@@ -18,7 +18,11 @@ from taskloom.training.checkpoint import BEST, LAST, Checkpoint, read_checkpoint
 
 
 def make_trainer(
-    settings: Mapping[str, Any], callbacks: Sequence[Callback], loggers: Sequence[Logger], folder: Path, epochs: int
+    settings: Mapping[str, Any],
+    callbacks: Sequence[Callback],
+    loggers: Sequence[Logger],
+    folder: Path,
+    epochs: int,
 ) -> L.Trainer:
     """A Lightning trainer that leaves checkpoints, progress and metrics to our callbacks.
 
@@ -53,7 +57,17 @@ def start_phase(module: MultiTaskModule, phase: Phase) -> None:
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(re.match(phase.trained, name) is not None)
     if not any(parameter.requires_grad for parameter in module.parameters()):
-        raise ConfigError(f"method: phase {phase.name} trains nothing: no parameter's name matches {phase.trained!r}")
+        raise ConfigError(
+            f"method: phase {phase.name} trains nothing: no parameter's name matches {phase.trained!r}"
+        )
+
+
+def steps_an_epoch(data: L.LightningDataModule, limit: float | None) -> int:
+    """Training steps of an epoch; the limit is a number of batches, a share of them, or None for all."""
+    whole = len(data.train_dataloader())
+    if limit is None:
+        return whole
+    return max(1, int(whole * limit) if isinstance(limit, float) else min(whole, limit))
 
 
 def load_best(module: MultiTaskModule, checkpoints: Path) -> None:
@@ -96,6 +110,7 @@ def fit(
             checkpoint.phase, best.epochs_before = number, epochs_before
             best.best = {}
             trainer = make_trainer(settings, callbacks, loggers, folder, phase.epochs)
+            module.total_steps = phase.epochs * steps_an_epoch(data, settings.get("limit_train_batches"))
             trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
             if trainer.interrupted:
                 raise KeyboardInterrupt
