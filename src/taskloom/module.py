@@ -109,15 +109,23 @@ class MultiTaskModule(L.LightningModule):
         Each rank's loss is scaled so that the mean over ranks, which distributed training takes of gradients, is
         the loss of the global batch.
         """
-        sums = []
-        for k, head in enumerate(self.heads):
-            mask = batch.labelled[:, k]
-            target = batch.targets[:, self.columns[k]].masked_fill(~mask.unsqueeze(1), 0)
-            # masked_fill and not a product: 0 times an infinite loss would be nan.
-            sums.append(head.loss(raw[k], target, batch).masked_fill(~mask, 0).sum())  # type: ignore[operator]
-        counts = sum_over_ranks(batch.labelled.sum(0).float())
-        losses = torch.stack(sums) * world_size()
-        return (losses / counts.clamp_min(1) if self.reduction == "mean_labelled" else losses), counts
+        missing = ~batch.labelled
+        # masked_fill and not a product: 0 times an infinite loss would be nan.
+        losses = [
+            head.loss(raw[k], self._target(k, batch).masked_fill(missing[:, k : k + 1], 0), batch)  # type: ignore[operator]
+            for k, head in enumerate(self.heads)
+        ]
+        sums = torch.stack(losses).masked_fill(missing.T, 0).sum(1)
+        counts = sum_over_ranks(batch.labelled.sum(0, dtype=torch.float32))
+        if world_size() > 1:
+            sums = sums * world_size()
+        return (sums / counts.clamp_min(1) if self.reduction == "mean_labelled" else sums), counts
+
+    def _target(self, k: int, batch: Batch) -> Tensor:
+        """The targets of task k, (B, n_targets)."""
+        first, *others = self.columns[k]
+        # Picking columns by a list copies them, and makes a tensor of the list each time.
+        return batch.targets[:, self.columns[k]] if others else batch.targets[:, first : first + 1]
 
     def predict(self, batch: Batch) -> list[Tensor]:
         """Predictions of all tasks in their targets' units, (B,) each."""

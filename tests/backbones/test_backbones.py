@@ -58,3 +58,22 @@ def test_what_cannot_be_is_said():
         FM(InputSpec(FIELDS, dim=1), hidden=[4])
     with pytest.raises(ConfigError, match="at least one layer"):
         MLP(INPUTS, hidden=[])
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_a_detached_mlp_leaves_users_and_items_to_the_factorisation(detach):
+    view = View(VIEW.fields.clone().requires_grad_(), VIEW.dense)
+    backbone = FM(INPUTS, hidden=[4], detach=detach)
+    backbone(view)[:, backbone.wide :].sum().backward()
+    moved = view.fields.grad[..., 1:].abs().sum((0, 2)) > 0
+    assert moved.tolist() == [not detach] * 3 + [True]  # the context's field is the MLP's alone
+
+
+def test_product_dropout_leaves_out_products_and_nothing_else():
+    torch.manual_seed(0)
+    backbone = FM(INPUTS, hidden=[], product_dropout=0.5)
+    h, whole = backbone(VIEW), FM(INPUTS, hidden=[])(VIEW)
+    assert torch.equal(h[:, :4], whole[:, :4])
+    kept = h[:, 4:] != 0
+    assert 0 < kept.sum() < kept.numel()
+    torch.testing.assert_close(h[:, 4:][kept], 2 * whole[:, 4:][kept])

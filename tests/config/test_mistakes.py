@@ -93,7 +93,7 @@ ALONE = [
         "model._target_: os.system is not allowed; allowed are taskloom., torch.optim.,",
     ),
     ("model._target_=os.system", "to use your own code: plugins=[file.py]"),
-    ("model._target_=taskloom.config.plugins.sys.exit", "sys.exit is not allowed"),
+    ("model._target_=taskloom.config.plugins.sys.exit", "exit is not allowed; allowed are taskloom."),
     ("model._target_=toys.Modle", "cannot import toys.Modle: toys has no Modle: did you mean Model?"),
     ("model._target_=taskloom.nope.Model", "cannot import taskloom.nope.Model: taskloom has no nope"),
     ("model._target_=toys.__doc__", "toys.__doc__ cannot be called"),

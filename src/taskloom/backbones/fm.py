@@ -19,9 +19,12 @@ class Factorise(nn.Module):
         inputs: what the embedded batch looks like.
         layer: (B, 4 (D - 1) + C) to (B, W); None leaves the wide part alone.
         product_dropout: share of the products that training leaves out.
+        detach: whether the layer reads p, q and their product without training them.
     """
 
-    def __init__(self, inputs: InputSpec, layer: nn.Module | None, product_dropout: float) -> None:
+    def __init__(
+        self, inputs: InputSpec, layer: nn.Module | None, product_dropout: float, detach: bool
+    ) -> None:
         super().__init__()
         sides = torch.zeros(3, len(inputs.fields))
         for row, side in enumerate(("user", "item", "context")):
@@ -29,6 +32,7 @@ class Factorise(nn.Module):
         self.register_buffer("sides", sides, persistent=False)
         self.layer = layer
         self.product_dropout = nn.Dropout(product_dropout)
+        self.detach = detach
 
     def forward(self, view: View) -> Tensor:
         """(B, F, D) and (B, C) to (B, F + (D - 1) + W)."""
@@ -37,7 +41,9 @@ class Factorise(nn.Module):
         product = self.product_dropout(p * q)
         if self.layer is None:
             return torch.cat([first, product.to(first.dtype)], dim=1)
-        deep = self.layer(torch.cat([p, q, c, product, view.dense.to(p.dtype)], dim=1))
+        read = torch.cat([p, q, product], dim=1)
+        read = read.detach() if self.detach else read
+        deep = self.layer(torch.cat([read, c, view.dense.to(p.dtype)], dim=1))
         return torch.cat([first.to(deep.dtype), product.to(deep.dtype), deep], dim=1)
 
 
@@ -46,7 +52,7 @@ class FM(Backbone):
 
     With p and q the sums of the user's and the item's fields and c that of the context's, a head sees
 
-    .. math:: \Big[ w_1 \dots w_F,\; p_1 q_1 \dots p_{D-1} q_{D-1},\; \mathrm{MLP}([p, q, c, p \circ q, x]) \Big]
+    .. math:: \Big[ w_1 \dots w_F,\; p_1 q_1 \dots p_{D-1} q_{D-1},\; \mathrm{MLP}([p, q, p \circ q, c, x]) \Big]
 
     and adds up the wide part, so that the model contains regularised matrix factorisation
     :math:`\sum_f w_f + \langle p, q \rangle`. The first component of each embedding is its first-order weight.
@@ -58,9 +64,10 @@ class FM(Backbone):
         inputs: what the embedded batch looks like.
         hidden: width of each layer of the MLP; none at all leaves the factorisation alone.
         dropout: after each layer of the MLP.
-
         product_dropout: share of the products p_d q_d that training leaves out; it keeps a wide factorisation
             from learning its training rows by heart.
+        detach: whether the MLP reads p, q and their product without training them, so that the factorisation
+            alone shapes users and items. With few rows a user, an MLP that trains them overfits.
 
     Raises:
         ConfigError: the data has no field on the user's or on the item's side, or D < 2.
@@ -72,6 +79,7 @@ class FM(Backbone):
         hidden: Sequence[PositiveInt],
         dropout: Fraction = 0.0,
         product_dropout: Fraction = 0.0,
+        detach: bool = False,
     ) -> None:
         for side in ("user", "item"):
             if not inputs.positions(side):
@@ -83,6 +91,6 @@ class FM(Backbone):
         wide = len(inputs.fields) + inputs.dim - 1
         widths = [4 * (inputs.dim - 1) + inputs.n_dense, *hidden]
         layers = [dense_layer(a, b, dropout) for a, b in zip(widths, hidden, strict=False)]
-        stages: list[nn.Module] = [Factorise(inputs, layers[0] if layers else None, product_dropout)]
+        stages: list[nn.Module] = [Factorise(inputs, layers[0] if layers else None, product_dropout, detach)]
         stages += [BesideWide(layer, wide) for layer in layers[1:]]
         super().__init__(stages, [wide + width for width in hidden] or [wide], wide)

@@ -149,6 +149,8 @@ def _run(command: str, argv: Sequence[str], conf: Path, state: Launch) -> None:
             config = plain(cfg)
             # A run is resumed from any working directory.
             config["plugins"] = [str(Path(path).expanduser().resolve()) for path in config["plugins"]]
+            if config["data"].get("source") is not None:
+                config["data"]["source"] = str(Path(config["data"]["source"]).expanduser().resolve())
             run_job(config, folder)
         except Exception as error:  # the other jobs of a multirun go on
             tell(error)

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from taskloom.config.accelerator import check_accelerator
 from taskloom.config.plugins import load_plugins
 from taskloom.config.schema import COLLECTIONS, NODES, TrainConfig
-from taskloom.config.targets import check_nodes
+from taskloom.config.targets import check_nodes, locate
 from taskloom.config.values import Problem, check_fields
 from taskloom.errors import ConfigError
 from taskloom.tasks import Task, select_tasks
@@ -34,7 +35,14 @@ def preflight(config: dict[str, Any], sections: Collection[str] | None = None) -
         if sections is None or section in sections:
             problems += _check_section(section, value, plugins)
             if section == "data" and isinstance(value, dict):
-                problems += _check_description(value)
+                problems += list(_check_description(value)) or _check_kinds(value, config.get("tasks"))
+                if not any(problem.path.startswith("data") for problem in problems):
+                    problems += _check_columns(value)
+    wrong = {problem.path.split(".")[0] for problem in problems}
+    if sections is None and not wrong & {"model", "features"}:
+        problems += _check_views(config)
+    if "trainer" not in wrong:
+        problems += check_accelerator(config["trainer"])
     return list({problem.text: problem for problem in problems}.values())
 
 
@@ -78,6 +86,42 @@ def _check_description(data: Mapping[str, Any]) -> Iterator[Problem]:
         except ConfigError as error:
             path = re.search(rf"data\.{section}(\.\w+)*", str(error))
             yield Problem(path[0] if path else f"data.{section}", str(error))
+
+
+def _check_kinds(data: Mapping[str, Any], names: Any) -> Iterator[Problem]:
+    """The heads of the tasks that are to be trained, where the data config is for our own DataModule."""
+    if str(data.get("_target_")).startswith("taskloom.data.") and isinstance(data.get("tasks"), dict):
+        from taskloom.config.heads import check_heads
+        from taskloom.data.spec import parse_tasks
+
+        tasks, _ = parse_tasks(data["tasks"])
+        yield from check_heads([task for task in tasks if names is None or task.name in names])
+
+
+def _check_columns(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Features and targets against the columns that the reader gives; the data's own node is right."""
+    reader = data.get("reader")
+    if not (str(data["_target_"]).startswith("taskloom.data.") and isinstance(reader, dict)):
+        return
+    from taskloom.data.spec import check_columns, parse_features, parse_tasks
+
+    columns = getattr(locate(reader["_target_"]), "columns", None)
+    if columns is None:  # known when the reader is made
+        return
+    try:
+        check_columns(parse_features(data["features"]), parse_tasks(data["tasks"])[1], columns)
+    except ConfigError as error:
+        yield Problem(str(error).partition(":")[0], str(error))
+
+
+def _check_views(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Whether the sharing scheme, whose own node is right, reads the views that the features give."""
+    scheme = locate(config["model"]["_target_"])
+    if hasattr(scheme, "check_views"):
+        try:
+            scheme.check_views(config["features"]["views"])
+        except ConfigError as error:
+            yield Problem("features.views", str(error))
 
 
 def _check_section(section: str, value: Any, plugins: list[str]) -> Iterator[Problem]:

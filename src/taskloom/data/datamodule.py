@@ -10,7 +10,7 @@ from lightning.pytorch import LightningDataModule
 
 from taskloom.data.acquire import Raw, Say
 from taskloom.data.loader import ColumnLoader, Columns, ShuffledLoader, permutation
-from taskloom.data.spec import expression, parse_features, parse_split, parse_tasks
+from taskloom.data.spec import check_columns, parse_features, parse_split, parse_tasks
 from taskloom.data.store import Recipe, Store, build
 from taskloom.errors import ConfigError, DataError
 from taskloom.ranges import NonNegativeInt, PositiveInt
@@ -104,16 +104,9 @@ class DataModule(LightningDataModule):
             item=reader.item,
             time=reader.time,
         )
-        self._check_columns()
+        check_columns(self.recipe.features, self.recipe.targets, reader.columns)
         self._store: Store | None = None
         self._raw: Raw | None = None
-
-    def _check_columns(self) -> None:
-        """Every expression names columns that the reader has."""
-        for feature in self.recipe.features:
-            expression(f"data.features.{feature.name}.column", feature.expression, self.reader.columns)
-        for target in self.recipe.targets:
-            expression(f"data.tasks.{target.task}.target", target.expression, self.reader.columns)
 
     def prepare_data(self) -> None:
         """Fetches the raw files and builds the store, each where it is not there yet. Runs once a machine."""

@@ -188,3 +188,22 @@ def expression(where: str, text: str, columns: Iterable[str]) -> pl.Expr:
         if name not in columns:
             raise ConfigError(f"{where}: the data has no column {name!r}; it has {', '.join(columns)}")
     return parsed
+
+
+def check_columns(
+    features: Iterable[FeatureSpec], targets: Iterable[TargetSpec], columns: Collection[str]
+) -> None:
+    """Whether all that features and targets are computed from is there.
+
+    Args:
+        features: what ``parse_features`` gives.
+        targets: what ``parse_tasks`` gives.
+        columns: those that the reader gives.
+
+    Raises:
+        ConfigError: an expression that cannot be read, or one over a column that the data lacks.
+    """
+    for feature in features:
+        expression(f"data.features.{feature.name}.column", feature.expression, columns)
+    for target in targets:
+        expression(f"data.tasks.{target.task}.target", target.expression, columns)

@@ -78,14 +78,13 @@ class Head(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Representation (B, R) to raw outputs (B, n_raw)."""
-        raw: Tensor | None = (
-            self.tower(h[:, self.wide :] if self.wide else h) if self.tower is not None else None
-        )
+        wide, deep = h.split([self.wide, h.shape[1] - self.wide], dim=1) if self.wide else (None, h)
+        raw: Tensor | None = self.tower(deep) if self.tower is not None else None
         raw = self.bias.expand(len(h), -1) if raw is None and self.bias is not None else raw
         assert raw is not None
-        if self.delta is not None:
+        if self.delta is not None and wide is not None:
             # In float32: the wide part is a sum of many terms, to which bfloat16 would add noise.
-            wide = h[:, : self.wide].float()
+            wide = wide.float()
             raw = raw.float() + wide.sum(1, keepdim=True) + wide @ self.delta.float().T
         return raw
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from taskloom.backbones.backbone import BackboneFactory
+from taskloom.errors import ConfigError
 from taskloom.features.embedded import Embedded
 from taskloom.features.features import Views
 from taskloom.tasks import Task
@@ -51,6 +52,19 @@ class Sharing(nn.Module):
     #: R and how many of its leading channels are the wide part (see Backbone)
     width: int
     wide: int
+
+    @classmethod
+    def check_views(cls, views: Views) -> None:
+        """Whether the scheme can read what the features give.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        if views not in cls.views:
+            raise ConfigError(
+                f"features.views={views} does not fit {cls.__name__}, which reads {' or '.join(cls.views)}; "
+                f"set features.views={cls.views[0]}"
+            )
 
     def forward(self, embedded: Embedded) -> Shared:
         """Embedded batch to h (B, K, R), representation and penalty."""

@@ -71,13 +71,9 @@ def make_module(config: Config, data: DataModule) -> MultiTaskModule:
     features = Features(data.schema, len(tasks), **config["features"])
     backbone = partial(make, config, "backbone", {"inputs": features.inputs})
     sharing = make(config, "model", {"backbone": backbone, "tasks": tasks})
-    if features.views not in sharing.views:
-        raise ConfigError(
-            f"features.views={features.views} does not fit {type(sharing).__name__}, which reads "
-            f"{' or '.join(sharing.views)}; set features.views={sharing.views[0]}"
-        )
+    sharing.check_views(features.views)
     heads = [
-        head_class(task)(task, statistics, sharing.width, sharing.wide, **config["heads"], **task.options)
+        head_class(task)(task, statistics, sharing.width, sharing.wide, **{**config["heads"], **task.options})
         for task, statistics in zip(tasks, data.statistics, strict=True)
     ]
     return MultiTaskModule(

@@ -37,13 +37,13 @@ def score_floors(
             outcome.group,
             data.statistics[k].mean,
             # Of a binary task on the same column the floors' scores only rank.
-            fitted=task.kind == "regression" and data.schema.columns_of(task) == [rated],
+            fitted=task.kind != "binary" and data.schema.columns_of(task) == [rated],
         )
         for k, (task, specs) in enumerate(zip(module.tasks, module.metrics(), strict=True))
     ]
     ratings = None
     if rated is not None:
-        columns = data.store.split("test")
+        columns = data.store.split("train" if data.first_batch else "test")
         # The outcome may hold some of the test rows only, and in another order.
         order = columns.row.argsort()
         place = order[torch.searchsorted(columns.row[order], outcome.row)]

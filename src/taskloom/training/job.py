@@ -10,9 +10,10 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from taskloom.config.accelerator import check_accelerator
 from taskloom.config.plugins import load_plugins, plugin_records
 from taskloom.data.datamodule import DataModule
-from taskloom.errors import RunError
+from taskloom.errors import ConfigError, RunError
 from taskloom.module import MultiTaskModule
 from taskloom.outcome import Outcome, main_metric
 from taskloom.tracking.curves import draw_curves
@@ -148,6 +149,8 @@ def _in_folder(folder: RunFolder, work: Callable[[Config, RunFolder], dict[str, 
 def _prepare(config: Config, folder: RunFolder) -> Job:
     """Plugins, threads, data, seeds and network."""
     quiet()
+    for problem in check_accelerator(config["trainer"]):  # a run may be resumed or tested on another machine
+        raise ConfigError(problem.text)
     load_plugins(config["plugins"])
     if config["trainer"]["threads"]:
         torch.set_num_threads(config["trainer"]["threads"])

@@ -19,15 +19,18 @@ class Profile(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "trace.json"
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the profiler; where an epoch has few batches, all parts are shorter."""
+        batches = int(trainer.num_training_batches)
+        wait, warm = min(WAIT, batches // 4), min(WARM, batches // 4)
+        self._active = min(ACTIVE, batches - wait - warm)
         wanted = {ProfilerActivity.CPU, ProfilerActivity.CUDA}
         self._profiler = profile(
             activities=[activity for activity in wanted if activity in supported_activities()],
-            schedule=schedule(wait=WAIT, warmup=WARM, active=ACTIVE, repeat=1),
+            schedule=schedule(wait=wait, warmup=warm, active=self._active, repeat=1),
             on_trace_ready=self._report,
         )
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts the profiler."""
         self._profiler.start()
 
     def on_train_batch_end(self, *arguments: Any, **named: Any) -> None:
@@ -42,5 +45,5 @@ class Profile(Callback):
         profiler.export_chrome_trace(str(self.path))
         on_cuda = ProfilerActivity.CUDA in supported_activities()
         sort = "self_cuda_time_total" if on_cuda else "self_cpu_time_total"
-        print(f"{ACTIVE} training steps; the whole trace is in {self.path}")
+        print(f"{self._active} training steps; the whole trace is in {self.path}")
         print(profiler.key_averages().table(sort_by=sort, row_limit=20, max_name_column_width=50))

@@ -1,0 +1,164 @@
+"""What the benchmark trains on, and what it measures against: a loop that is written for one model alone."""
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from taskloom.backbones.mlp import MLP
+from taskloom.data.loader import Columns, ShuffledLoader
+from taskloom.module import MultiTaskModule
+from taskloom.schema import Batch, Feature, Schema
+from taskloom.sharing.hard_sharing import HardSharing
+from taskloom.tasks import TargetStatistics, Task
+
+#: as in MovieLens-1M: ids of each column, 0 (unknown) included, and whose it is
+COLUMNS: Mapping[str, tuple[int, Any]] = {
+    "user": (6041, "user"),
+    "item": (3707, "item"),
+    "gender": (3, "user"),
+    "age": (8, "user"),
+    "occupation": (22, "user"),
+    "zip_prefix": (101, "user"),
+    "genre": (19, "item"),
+    "year": (82, "item"),
+}
+TASKS = [Task("like", "binary"), Task("rating", "regression")]
+
+
+class Rows(L.LightningDataModule):
+    """Random rows with the shape of MovieLens-1M, written to a folder and mapped from there.
+
+    Args:
+        folder: where the columns are written.
+        n: rows.
+        batch_size: rows of a step.
+        seed: of the rows and of their shuffling.
+    """
+
+    def __init__(self, folder: Path, n: int, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.batch_size, self.seed = batch_size, seed
+        features = tuple(Feature(k, "categorical", side, size=size) for k, (size, side) in COLUMNS.items())
+        self.schema = Schema(features, targets=tuple(task.name for task in TASKS))
+        self.tasks = TASKS
+        random = np.random.default_rng(seed)
+        # A few ids have most of the rows, as films and users do.
+        ids = [1 + (random.random(n) ** 2 * (feature.size - 1)).astype(np.int64) for feature in features]
+        stars = random.choice(5, n, p=[0.06, 0.11, 0.26, 0.35, 0.22]).astype(np.float32) + 1
+        targets = np.stack([(stars >= 4).astype(np.float32), stars], axis=1)
+        arrays: dict[str, np.ndarray] = {
+            "categorical": np.stack(ids, axis=1),
+            "bags": np.empty((n, 0), np.int64),
+            "dense": np.empty((n, 0), np.float32),
+            "targets": targets,
+            "group": ids[0],
+            "row": np.arange(n),
+        }
+        for name, values in arrays.items():
+            np.save(folder / f"{name}.npy", values)
+        means, stds = targets.mean(0).tolist(), targets.std(0).tolist()
+        self.statistics = [TargetStatistics((m,), (s,), n) for m, s in zip(means, stds, strict=True)]
+        self.columns = Columns(
+            *(
+                torch.from_numpy(np.load(folder / f"{field.name}.npy", mmap_mode="c"))
+                for field in fields(Columns)
+            )
+        )
+
+    def train_dataloader(self) -> ShuffledLoader:
+        return ShuffledLoader(self.columns, [[k] for k in range(len(TASKS))], self.batch_size, seed=self.seed)
+
+
+class BareLoop:
+    """What one writes for this model alone: gather, forward, loss, backward, step.
+
+    For hard sharing over an MLP the network is written out by hand too; other models lend their own, so that
+    for them the loop alone is compared. All rows have all labels, so there is no mask.
+
+    Args:
+        module: whose weights it begins with.
+        data: the rows.
+        device: to train on.
+        settings: ``precision`` and ``gradient_clip_val`` as the platform's trainer has them.
+    """
+
+    def __init__(
+        self, module: MultiTaskModule, data: Rows, device: torch.device, settings: Mapping[str, Any]
+    ) -> None:
+        module = copy.deepcopy(module).to(device)
+        self.columns, self.batch_size, self.device = data.columns, data.batch_size, device
+        self.autocast, self.clip = settings["precision"] == "bf16-mixed", settings["gradient_clip_val"]
+        self.by_hand = isinstance(module.sharing, HardSharing) and isinstance(module.sharing.backbone, MLP)
+        if module.features.l2 or module.features.dropout.p:
+            self.by_hand = False
+        self.loss = _by_hand(module) if self.by_hand else _lent(module)
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = module.make_optimizer(self.parameters)
+
+    def run(self, steps: int) -> float:
+        """Trains so many steps of a fresh permutation; gives rows a second."""
+        _wait_for(self.device)
+        began = time.perf_counter()
+        order = torch.randperm(len(self.columns))
+        for start in range(0, steps * self.batch_size, self.batch_size):
+            self.step(order[start : start + self.batch_size])
+        _wait_for(self.device)
+        return min(steps * self.batch_size, len(order)) / (time.perf_counter() - began)
+
+    def step(self, rows: Tensor) -> Tensor:
+        """One step on these rows."""
+        ids = self.columns.categorical.index_select(0, rows).to(self.device, non_blocking=True)
+        targets = self.columns.targets.index_select(0, rows).to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            loss = self.loss(ids, targets)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+        return loss.detach()
+
+
+def _by_hand(module: MultiTaskModule) -> Callable[[Tensor, Tensor], Tensor]:
+    """Shared bottom as one would write it, on the module's own parameters."""
+    kinds = (nn.Linear, nn.ReLU, nn.Dropout)
+    assert isinstance(module.sharing, HardSharing)
+    bottom = nn.Sequential(*(m for m in module.sharing.backbone.modules() if isinstance(m, kinds)))
+    table, offsets = module.features.tables[0], module.features.offsets
+    like, rating = (nn.Sequential(*head.tower) for head in module.heads)  # type: ignore[misc]
+    mean, std = module.heads[1].mean.item(), module.heads[1].std.item()  # type: ignore[operator]
+
+    def loss(ids: Tensor, targets: Tensor) -> Tensor:
+        h = bottom(table(ids + offsets).flatten(1))
+        cross_entropy = functional.binary_cross_entropy_with_logits(like(h).squeeze(1).float(), targets[:, 0])
+        error = functional.mse_loss(rating(h).squeeze(1).float(), (targets[:, 1] - mean) / std)
+        return cross_entropy + error
+
+    return loss
+
+
+def _lent(module: MultiTaskModule) -> Callable[[Tensor, Tensor], Tensor]:
+    """The module's own objective."""
+
+    def loss(ids: Tensor, targets: Tensor) -> Tensor:
+        nothing = ids.new_empty(len(ids), 0)
+        labelled = torch.ones_like(targets, dtype=torch.bool)
+        return module.objective(
+            Batch(ids, nothing, nothing.float(), targets, labelled, ids[:, 0], ids[:, 0])
+        )[0]
+
+    return loss
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
