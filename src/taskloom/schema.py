@@ -115,7 +115,7 @@ class Batch:
 
     def to(self, device: torch.device | str, **kwargs: Any) -> "Batch":
         """The same batch on another device."""
-        moved = {
+        moved: dict[str, Any] = {
             f.name: value.to(device, **kwargs) if isinstance(value, Tensor) else value
             for f in fields(self)
             for value in [getattr(self, f.name)]
@@ -130,7 +130,7 @@ class Batch:
         """
         if rows.dtype == torch.bool:
             rows = rows.nonzero().squeeze(1)
-        picked = {
+        picked: dict[str, Any] = {
             f.name: value.index_select(0, rows) if isinstance(value, Tensor) else value
             for f in fields(self)
             for value in [getattr(self, f.name)]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from taskloom.data import store as store_room
-from taskloom.data.atomic import beside
+from taskloom.atomic import folder_beside
 from taskloom.data.spec import parse_features, parse_split, parse_tasks
 from taskloom.data.splits import SPLITS, Events
 from taskloom.data.store import Recipe, Store, build
@@ -212,7 +212,7 @@ def test_the_first_of_two_builds_stays(frame, tmp_path):
 
 def test_beside_keeps_the_old_on_failure(tmp_path):
     def half() -> None:
-        with beside(tmp_path / "x" / "new") as folder:
+        with folder_beside(tmp_path / "x" / "new") as folder:
             (folder / "half").touch()
             raise ValueError("no")
 

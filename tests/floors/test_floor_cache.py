@@ -95,7 +95,7 @@ def test_a_fit_that_fails_leaves_nothing(tmp_path, monkeypatch):
     def full(source, target):
         raise OSError("no space left")
 
-    monkeypatch.setattr("taskloom.floors.cache.os.replace", full)
+    monkeypatch.setattr("taskloom.atomic.os.replace", full)
     with pytest.raises(OSError, match="no space"):
         fit_cached(Counting(), TRAIN, VAL, tmp_path)
     assert kept(tmp_path) == []

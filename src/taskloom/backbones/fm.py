@@ -22,6 +22,8 @@ class Factorise(nn.Module):
         detach: whether the layer reads p, q and their product without training them.
     """
 
+    sides: Tensor
+
     def __init__(
         self, inputs: InputSpec, layer: nn.Module | None, product_dropout: float, detach: bool
     ) -> None:
@@ -37,7 +39,7 @@ class Factorise(nn.Module):
     def forward(self, view: View) -> Tensor:
         """(B, F, D) and (B, C) to (B, F + (D - 1) + W)."""
         first, vectors = view.fields[..., 0], view.fields[..., 1:]
-        p, q, c = torch.matmul(self.sides.to(vectors.dtype), vectors).unbind(1)  # type: ignore[operator]
+        p, q, c = torch.matmul(self.sides.to(vectors.dtype), vectors).unbind(1)
         product = self.product_dropout(p * q)
         if self.layer is None:
             return torch.cat([first, product.to(first.dtype)], dim=1)

@@ -1,8 +1,10 @@
 """MLP over all fields side by side."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor, nn
 
 from taskloom.backbones.backbone import Backbone
@@ -45,7 +47,7 @@ class MLP(Backbone):
         torch.Size([3, 2])
     """
 
-    def __init__(self, inputs: InputSpec, hidden: Sequence[PositiveInt], dropout: Fraction = 0.0) -> None:
+    def __init__(self, inputs: InputSpec, hidden: Annotated[Sequence[PositiveInt], MinLen(1)], dropout: Fraction = 0.0) -> None:
         if not hidden:
             raise ConfigError("backbone.hidden: an mlp needs at least one layer, such as hidden=[128]")
         widths = [len(inputs.fields) * inputs.dim + inputs.n_dense, *hidden]

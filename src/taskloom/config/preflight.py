@@ -27,6 +27,7 @@ def preflight(config: dict[str, Any], sections: Collection[str] | None = None) -
         Problem(s, f"{s} is missing: choose a member with {s}=<name>; --help lists them") for s in absent
     ]
     problems += _check_tasks(config)
+    problems += _check_patterns(config)
     try:
         plugins = load_plugins([str(path) for path in config.get("plugins") or []])
     except ConfigError as error:
@@ -41,6 +42,8 @@ def preflight(config: dict[str, Any], sections: Collection[str] | None = None) -
     wrong = {problem.path.split(".")[0] for problem in problems}
     if sections is None and not wrong & {"model", "features"}:
         problems += _check_views(config)
+    if sections is None and "floors" not in wrong:
+        problems += _check_floors(config["floors"])
     if "trainer" not in wrong:
         problems += check_accelerator(config["trainer"])
     return list({problem.text: problem for problem in problems}.values())
@@ -58,6 +61,29 @@ def _check_tasks(config: Mapping[str, Any]) -> Iterator[Problem]:
             select_tasks(tasks, names)
         except ConfigError as error:
             yield Problem("tasks", str(error))
+
+
+def _check_patterns(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """The patterns of the parameter groups."""
+    groups = config.get("parameter_groups")
+    for name, group in (groups.items() if isinstance(groups, dict) else ()):
+        pattern = group.get("pattern") if isinstance(group, dict) else None
+        if isinstance(pattern, str):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                path = f"parameter_groups.{name}.pattern"
+                yield Problem(path, f"{path}: {pattern!r} is no regular expression ({error})")
+
+
+def _check_floors(names: list[str]) -> Iterator[Problem]:
+    """The floors against those that there are; plugins that bring floors are imported by now."""
+    from taskloom.floors.floor import select_floors
+
+    try:
+        select_floors(names)
+    except ConfigError as error:
+        yield Problem("floors", str(error))
 
 
 def _check_description(data: Mapping[str, Any]) -> Iterator[Problem]:

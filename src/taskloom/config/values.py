@@ -230,6 +230,9 @@ def _check_constraints(kind: Any, constraints: Sequence[Any], value: Any, path: 
         first = error.errors(include_url=False)[0]
         sign, limit = _RANGES.get(first["type"], ("", ""))
         wish = f"must be {sign} {first['ctx'][limit]:g}" if sign else f"is not right: {first['msg']}"
+        if first["type"] == "too_short":
+            least = first["ctx"]["min_length"]
+            wish = f"must have at least {least} {'entry' if least == 1 else 'entries'}"
         return [Problem(path, f"{path} {wish}, got {shown(value)}")]
     return []
 

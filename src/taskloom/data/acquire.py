@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import pooch
 import requests
 
-from taskloom.data.atomic import beside
+from taskloom.atomic import folder_beside
 from taskloom.errors import DataError
 
 Say = Callable[[str], None]
@@ -112,7 +112,7 @@ def acquire(
                 say(f"{origin.name}: not reached: {reason}")
                 failures.append(f"the {came_from}: {reason}")
                 continue
-            with beside(target) as folder:
+            with folder_beside(target) as folder:
                 extract(archive, origin.wanted, folder)
                 check(Raw(folder, came_from, trusted=True))
                 (folder / note.name).write_text(came_from + "\n", encoding="utf-8")
@@ -148,7 +148,7 @@ def _from_user(
         digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
         path = raw_dir / f"{origin.name}_{digest}"
         if not complete(path):
-            with beside(path) as folder:
+            with folder_beside(path) as folder:
                 extract(source, origin.wanted, folder)
                 _clear(path, complete)
     say(f"{origin.name}: raw files are from {came_from}")

@@ -12,7 +12,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from taskloom.data.atomic import beside
+from taskloom.atomic import folder_beside
 from taskloom.data.encode import Encoding, encode, fit
 from taskloom.data.loader import Columns
 from taskloom.data.spec import FeatureSpec, SplitSpec, TargetSpec, expression
@@ -153,7 +153,7 @@ def build(frame: pl.DataFrame, recipe: Recipe, folder: Path) -> None:
             for name, each in splits.items()
         },
     }
-    with beside(folder) as temporary:
+    with folder_beside(folder) as temporary:
         for part in PARTS:
             rows = parts[part]
             columns = encode(encodings, inputs[rows])

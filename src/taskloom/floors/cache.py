@@ -3,12 +3,11 @@
 import hashlib
 import io
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import torch
 
+from taskloom.atomic import file_beside
 from taskloom.floors.floor import Floor, Ratings, Say
 
 
@@ -67,12 +66,5 @@ def _write(path: Path, parameters: dict[str, torch.Tensor]) -> None:
     buffer = io.BytesIO()
     torch.save(parameters, buffer)
     payload = buffer.getvalue()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(payload).digest() + payload)
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    with file_beside(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(payload).digest() + payload)

@@ -1,12 +1,12 @@
 """predictions/test.parquet: what the model said of every test row, beside what was true."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 from torch import Tensor
 
+from taskloom.atomic import file_beside
 from taskloom.errors import RunError
 from taskloom.tracking.run_folder import RunFolder
 
@@ -43,15 +43,9 @@ def write_predictions(
             pl.select(pl.when(has_label).then(known)).to_series().alias(f"target_{task}"),
             pl.Series(f"prediction_{task}", prediction[:, k].float().cpu().numpy()),
         )
-    folder.predictions.mkdir(parents=True, exist_ok=True)
     path = folder.predictions / "test.parquet"
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        frame.write_parquet(beside)
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with file_beside(path) as temporary:
+        frame.write_parquet(temporary)
     return path
 
 

@@ -8,9 +8,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from taskloom.atomic import file_beside
 from taskloom.module import MultiTaskModule
 from taskloom.ranges import NonNegative, PositiveInt
-from taskloom.training.checkpoint import BEST, read_checkpoint, save_atomically
+from taskloom.training.checkpoint import BEST, read_checkpoint
 
 ALL = "all"
 
@@ -91,5 +92,5 @@ class BestEpoch(Callback):
             own = {k for k, task in enumerate(module.tasks) if task.name in improved}
             before = read_checkpoint(self.path)["state_dict"]
             weights = {name: now[name] if module.owner(name) in own else before[name] for name in now}
-        content = {"state_dict": weights, "best": self.best}
-        save_atomically(self.path, lambda path: torch.save(content, path))
+        with file_beside(self.path) as path:
+            torch.save({"state_dict": weights, "best": self.best}, path)

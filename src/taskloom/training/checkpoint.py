@@ -1,6 +1,5 @@
 """Checkpoint: last.ckpt, from which a killed run goes on."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +7,11 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from taskloom.atomic import file_beside
 from taskloom.ranges import PositiveInt
 from taskloom.training.rng import rng_state, set_rng_state
 
 LAST, BEST = "last.ckpt", "best.ckpt"
-
-
-def save_atomically(path: Path, save: Any) -> None:
-    """Calls ``save`` with a path beside and renames it into place, so that a kill leaves the old file or the new."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 class Checkpoint(Callback):
@@ -69,17 +59,11 @@ class Checkpoint(Callback):
         self._save(trainer)
 
     def _save(self, trainer: L.Trainer) -> None:
-        def save(path: Path) -> None:
-            trainer.save_checkpoint(path, weights_only=False)
-
-        if trainer.world_size == 1:
-            save_atomically(self.path, save)
-            return
-        # Every rank takes part in the saving; the one that writes renames.
-        beside = self.path.with_name(f".{self.path.name}.part")
-        save(beside)
         if trainer.is_global_zero:
-            os.replace(beside, self.path)
+            with file_beside(self.path) as path:
+                trainer.save_checkpoint(path, weights_only=False)
+        else:  # every rank takes part, and one of them writes
+            trainer.save_checkpoint(self.path, weights_only=False)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

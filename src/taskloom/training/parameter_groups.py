@@ -6,8 +6,6 @@ from typing import Any
 
 from torch import nn
 
-from taskloom.errors import ConfigError
-
 
 def parameter_groups(
     parameters: Mapping[str, nn.Parameter], patterns: Mapping[str, Mapping[str, Any]]
@@ -22,9 +20,6 @@ def parameter_groups(
         patterns: of each group, ``pattern`` (a regular expression, searched from the name's beginning) and the
             settings of the optimiser that differ, such as ``weight_decay`` and ``lr``; a null leaves one as it is.
 
-    Raises:
-        ConfigError: a pattern that is no regular expression.
-
     Example:
         >>> groups = parameter_groups(
         ...     {"features.tables.0.weight": nn.Parameter(), "heads.0.bias": nn.Parameter()},
@@ -37,12 +32,7 @@ def parameter_groups(
     compiled = {"balancer": re.compile(r"balancer\.")}
     settings: dict[str, dict[str, Any]] = {"balancer": {"weight_decay": 0.0}}
     for name, group in patterns.items():
-        try:
-            compiled[name] = re.compile(group["pattern"])
-        except re.error as error:
-            raise ConfigError(
-                f"parameter_groups.{name}.pattern: {group['pattern']!r} is no regular expression ({error})"
-            ) from None
+        compiled[name] = re.compile(group["pattern"])
         settings[name] = {key: v for key, v in group.items() if key != "pattern" and v is not None}
     members: dict[str, list[nn.Parameter]] = {}
     for name, parameter in parameters.items():

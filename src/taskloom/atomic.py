@@ -1,4 +1,4 @@
-"""A folder that is there whole or not at all."""
+"""Files and folders that are there whole or not at all."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def beside(target: Path) -> Iterator[Path]:
+def folder_beside(target: Path) -> Iterator[Path]:
     """A temporary folder beside ``target``, renamed to it when the block ends well.
 
     When the block raises, the temporary folder is removed and ``target`` is as it was. A process that is
@@ -22,7 +22,7 @@ def beside(target: Path) -> Iterator[Path]:
     Example:
         >>> import tempfile
         >>> root = Path(tempfile.mkdtemp())
-        >>> with beside(root / "done") as folder:
+        >>> with folder_beside(root / "done") as folder:
         ...     _ = (folder / "file").write_text("whole")
         >>> sorted(path.name for path in root.iterdir())
         ['done']
@@ -39,3 +39,32 @@ def beside(target: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def file_beside(target: Path) -> Iterator[Path]:
+    """A path beside ``target`` to write to; when the block ends well it is on the disk, then renamed to it.
+
+    When the block raises, what was written is removed and ``target`` is as it was. A process that is killed leaves
+    the old file or the new one, and maybe a temporary file whose name nobody takes for ``target``.
+
+    Args:
+        target: the file; its parents are made.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "run.json"
+        >>> with file_beside(target) as path:
+        ...     _ = path.write_text("{}")
+        >>> [path.name for path in target.parent.iterdir()]
+        ['run.json']
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
