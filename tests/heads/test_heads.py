@@ -50,11 +50,12 @@ def test_wide_channels_are_added_beside_the_tower(make):
     torch.manual_seed(0)
     head = make(wide=3, hidden=[4])
     h = torch.randn(6, 5)
+    scale = getattr(head, "scale", 1.0)
     deep = head.tower(h[:, 3:])
-    torch.testing.assert_close(head(h), deep + h[:, :3].sum(1, keepdim=True))
+    torch.testing.assert_close(head(h), scale * (deep + h[:, :3].sum(1, keepdim=True)))
     with torch.no_grad():
         head.delta.copy_(torch.tensor([[0.5, 0.0, -1.0]]))
-    torch.testing.assert_close(head(h), deep + h[:, :3] @ torch.tensor([[1.5], [1.0], [0.0]]))
+    torch.testing.assert_close(head(h), scale * (deep + h[:, :3] @ torch.tensor([[1.5], [1.0], [0.0]])))
 
 
 def test_constant_prediction_is_the_mean():
