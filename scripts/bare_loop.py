@@ -68,10 +68,7 @@ class Rows(L.LightningDataModule):
         means, stds = targets.mean(0).tolist(), targets.std(0).tolist()
         self.statistics = [TargetStatistics((m,), (s,), n) for m, s in zip(means, stds, strict=True)]
         self.columns = Columns(
-            *(
-                torch.from_numpy(np.load(folder / f"{field.name}.npy", mmap_mode="c"))
-                for field in fields(Columns)
-            )
+            *(torch.from_numpy(np.load(folder / f"{field.name}.npy", mmap_mode="c")) for field in fields(Columns))
         )
 
     def train_dataloader(self) -> ShuffledLoader:
@@ -91,9 +88,7 @@ class BareLoop:
         settings: ``precision`` and ``gradient_clip_val`` as the platform's trainer has them.
     """
 
-    def __init__(
-        self, module: MultiTaskModule, data: Rows, device: torch.device, settings: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, module: MultiTaskModule, data: Rows, device: torch.device, settings: Mapping[str, Any]) -> None:
         module = copy.deepcopy(module).to(device)
         self.columns, self.batch_size, self.device = data.columns, data.batch_size, device
         self.autocast, self.clip = settings["precision"] == "bf16-mixed", settings["gradient_clip_val"]
@@ -135,11 +130,13 @@ def _by_hand(module: MultiTaskModule) -> Callable[[Tensor, Tensor], Tensor]:
     bottom = nn.Sequential(*(m for m in module.sharing.backbone.modules() if isinstance(m, kinds)))
     table, offsets = module.features.tables[0], module.features.offsets
     like, rating = (nn.Sequential(*head.tower) for head in module.heads)  # type: ignore[misc]
+    scale = module.heads[0].scale
     mean, std = module.heads[1].mean.item(), module.heads[1].std.item()  # type: ignore[operator]
 
     def loss(ids: Tensor, targets: Tensor) -> Tensor:
         h = bottom(table(ids + offsets).flatten(1))
-        cross_entropy = functional.binary_cross_entropy_with_logits(like(h).squeeze(1).float(), targets[:, 0])
+        logits = scale * like(h).squeeze(1)
+        cross_entropy = functional.binary_cross_entropy_with_logits(logits.float(), targets[:, 0])
         error = functional.mse_loss(rating(h).squeeze(1).float(), (targets[:, 1] - mean) / std)
         return cross_entropy + error
 
@@ -152,9 +149,7 @@ def _lent(module: MultiTaskModule) -> Callable[[Tensor, Tensor], Tensor]:
     def loss(ids: Tensor, targets: Tensor) -> Tensor:
         nothing = ids.new_empty(len(ids), 0)
         labelled = torch.ones_like(targets, dtype=torch.bool)
-        return module.objective(
-            Batch(ids, nothing, nothing.float(), targets, labelled, ids[:, 0], ids[:, 0])
-        )[0]
+        return module.objective(Batch(ids, nothing, nothing.float(), targets, labelled, ids[:, 0], ids[:, 0]))[0]
 
     return loss
 

@@ -192,9 +192,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="as for train.py; data and tasks stay the same")
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows to train on (default 1,000,000)")
     parser.add_argument("--pairs", type=int, default=7, help="pairs of epochs (default 7)")

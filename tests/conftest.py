@@ -102,9 +102,7 @@ def make_module() -> Callable[..., MultiTaskModule]:
         statistics = {"binary": TargetStatistics((0.4,), (0.5,), 10)}
         default = TargetStatistics((0.5,), (0.3,), 10)
         heads = [
-            head_class(task)(
-                task, statistics.get(task.kind, default), shared.width, shared.wide, hidden=hidden
-            )
+            head_class(task)(task, statistics.get(task.kind, default), shared.width, shared.wide, hidden=hidden)
             for task in tasks
         ]
         return MultiTaskModule(
@@ -172,9 +170,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [(p // 40, p % 40, 880_000_000 + 5_000 * n) for n, p in enumerate(pairs)]
     (folder / "u.data").write_text("".join(f"{u + 1}\t{i + 1}\t{stars[u, i]}\t{t}\n" for u, i, t in rows))
     (folder / "u.user").write_text(
-        "".join(
-            f"{u}|{18 + u}|{'MF'[u % 2]}|{['artist', 'writer'][u % 2]}|{u % 7}0210\n" for u in range(1, 61)
-        )
+        "".join(f"{u}|{18 + u}|{'MF'[u % 2]}|{['artist', 'writer'][u % 2]}|{u % 7}0210\n" for u in range(1, 61))
     )
     flags = ["|".join("1" if g in (i % 19, (3 * i) % 19) else "0" for g in range(19)) for i in range(41)]
     (folder / "u.item").write_text(

@@ -63,9 +63,7 @@ def test_labels_count_only_where_they_are(schema, make_batch, make_module):
     """Adding rows without any label changes the loss of no task."""
     module = make_module(schema)
     batch = make_batch(schema, n=20, labelled=torch.arange(20)[:, None].expand(20, 2) < 12)
-    torch.testing.assert_close(
-        module.objective(batch)[1], module.objective(batch.select(torch.arange(12)))[1]
-    )
+    torch.testing.assert_close(module.objective(batch)[1], module.objective(batch.select(torch.arange(12)))[1])
 
 
 def test_a_task_without_any_label_is_left_out(schema, make_batch, make_module):

@@ -87,6 +87,16 @@ class MultiTaskModule(L.LightningModule):
         self._batch: Batch | None = None
         method.prepare(self)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute, and Lightning's note of the hook under way in the short way.
+
+        It is set some fifty times a step, and a module's own way looks each time whether it is a parameter.
+        """
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def owner(self, name: str) -> int | None:
         """The task that alone uses a parameter, by its name in this module; None where tasks share it."""
         room, _, rest = name.partition(".")
@@ -145,13 +155,9 @@ class MultiTaskModule(L.LightningModule):
         """The scalar to minimise, and the tasks' losses (K,) without gradient."""
         step = self.method.step(self, batch)
         labelled = step.counts > 0
-        weights, extra = self.balancer.balance(
-            step.losses, labelled, Gradients(step.losses, step.representation)
-        )
+        weights, extra = self.balancer.balance(step.losses, labelled, Gradients(step.losses, step.representation))
         # masked_fill for the same reason as in losses.
-        return (weights * step.losses).masked_fill(
-            ~labelled, 0
-        ).sum() + extra + step.extra, step.losses.detach()
+        return (weights * step.losses).masked_fill(~labelled, 0).sum() + extra + step.extra, step.losses.detach()
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step of the joint objective."""
@@ -244,9 +250,7 @@ class MultiTaskModule(L.LightningModule):
         specs = self.metrics()
         values = outcome.score(self.tasks, specs)
         constant = [head.constant_prediction(len(outcome)) for head in self.heads]  # type: ignore[operator]
-        gains = combined_score(
-            self.tasks, specs, values, outcome.predicted(constant).score(self.tasks, specs)
-        )
+        gains = combined_score(self.tasks, specs, values, outcome.predicted(constant).score(self.tasks, specs))
         self.log_dict({f"val/{name}": value for name, value in (values | gains).items()})
 
     def on_test_epoch_end(self) -> None:

@@ -67,10 +67,7 @@ class OutcomeCollector:
         self._parts.append(
             Outcome(
                 [prediction.detach().float().cpu() for prediction in predictions],
-                [
-                    batch.targets[:, c].reshape(p.shape).cpu()
-                    for c, p in zip(columns, predictions, strict=True)
-                ],
+                [batch.targets[:, c].reshape(p.shape).cpu() for c, p in zip(columns, predictions, strict=True)],
                 batch.labelled.cpu(),
                 batch.group.cpu(),
                 batch.row.cpu(),

@@ -46,13 +46,9 @@ class Task:
                 f"task {self.name!r}: a name has letters, digits and underscores and begins with a letter; rename it"
             )
         if not self.weight >= 0:
-            raise ConfigError(
-                f"task {self.name}: weight must be >= 0, got {self.weight}; use 0 to leave its loss out"
-            )
+            raise ConfigError(f"task {self.name}: weight must be >= 0, got {self.weight}; use 0 to leave its loss out")
         if self.parent == self.name:
-            raise ConfigError(
-                f"task {self.name}: it is its own parent; name another task or leave parent out"
-            )
+            raise ConfigError(f"task {self.name}: it is its own parent; name another task or leave parent out")
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -19,9 +19,7 @@ INPUTS = InputSpec(FIELDS, dim=3, n_dense=2)
 VIEW = View(torch.randn(7, 4, 3, generator=torch.Generator().manual_seed(0)), torch.ones(7, 2))
 
 
-@pytest.mark.parametrize(
-    "make", [partial(MLP, hidden=[8, 5]), partial(FM, hidden=[8, 5]), partial(FM, hidden=[])]
-)
+@pytest.mark.parametrize("make", [partial(MLP, hidden=[8, 5]), partial(FM, hidden=[8, 5]), partial(FM, hidden=[])])
 def test_widths_are_those_of_the_stages(make):
     backbone = make(INPUTS)
     h = VIEW

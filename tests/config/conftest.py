@@ -75,9 +75,7 @@ def conf(tmp_path: Path) -> Iterator[Path]:
         if group.name in NODES:
             text = text.replace(f"- {group.name}: {group.value}", f"- {group.name}: near")
             (folder / group.name).mkdir()
-            (folder / group.name / "near.yaml").write_text(
-                f"# The nearest {group.name}.\n{NODES[group.name]}"
-            )
+            (folder / group.name / "near.yaml").write_text(f"# The nearest {group.name}.\n{NODES[group.name]}")
     for name in ("far", "farther"):
         (folder / "model" / f"{name}.yaml").write_text(f"# A {name} one.\n{NODES['model']}")
     (folder / "logger" / "none.yaml").write_text("# Nowhere.\n{}\n")

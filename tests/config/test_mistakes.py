@@ -103,9 +103,7 @@ ALONE = [
 
 
 @pytest.mark.parametrize("mistakes", [*TOGETHER, *([mistake] for mistake in ALONE)])
-def test_messages(
-    mistakes: list[tuple[str, str]], conf: Path, job, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_messages(mistakes: list[tuple[str, str]], conf: Path, job, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("train", [argument for argument, _ in mistakes], conf) == 2
     printed = capsys.readouterr()
     for _, message in mistakes:
@@ -127,16 +125,10 @@ def test_all_mistakes_of_a_job_are_listed(conf: Path, job, capsys: pytest.Captur
     ]
 
 
-def test_a_value_from_a_file_is_named_with_its_line(
-    conf: Path, job, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (conf / "model" / "far.yaml").write_text(
-        "# @package _global_\nmodel:\n  _target_: toys.Model\n  strength: -1\n"
-    )
+def test_a_value_from_a_file_is_named_with_its_line(conf: Path, job, capsys: pytest.CaptureFixture[str]) -> None:
+    (conf / "model" / "far.yaml").write_text("# @package _global_\nmodel:\n  _target_: toys.Model\n  strength: -1\n")
     (conf / "debug").mkdir()
-    (conf / "debug" / "odd.yaml").write_text(
-        "# @package _global_\ndata:\n  batch_size: 0\noptimzer: {lr: 1}\n"
-    )
+    (conf / "debug" / "odd.yaml").write_text("# @package _global_\ndata:\n  batch_size: 0\noptimzer: {lr: 1}\n")
     assert run_command("train", ["model=far", "debug=odd", "trainer.threads=0"], conf) == 2
     assert capsys.readouterr().err.splitlines() == [
         "trainer.threads must be >= 1, got 0",
@@ -147,9 +139,7 @@ def test_a_value_from_a_file_is_named_with_its_line(
 
 
 def test_every_job_of_a_multirun_is_checked_before_the_first(conf: Path, job, capsys) -> None:
-    assert (
-        run_command("train", ["-m", "model=near,farr", "optimizer.lr=0.1,-1", "trainer.devices=0"], conf) == 2
-    )
+    assert run_command("train", ["-m", "model=near,farr", "optimizer.lr=0.1,-1", "trainer.devices=0"], conf) == 2
     assert capsys.readouterr().err.splitlines() == [
         "trainer.devices must be >= 1, got 0",
         "job 1 (model=near optimizer.lr=-1): optimizer.lr must be >= 0, got -1 (and in 1 more)",

@@ -36,9 +36,7 @@ class Site:
         self.address = f"http://127.0.0.1:{self.server.server_port}/data.zip"
 
     def __enter__(self):
-        threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        ).start()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
 
     def __exit__(self, *_):
@@ -67,13 +65,9 @@ def write_grouplens(folder: Path, ratings=None) -> Path:
     """A small copy in GroupLens' layout: 6 users, 5 films, 30 ratings unless others are given."""
     folder.mkdir(parents=True, exist_ok=True)
     if ratings is None:
-        ratings = [
-            (u, i, 1 + (u * i) % 5, 880000000 + 3600 * (7 * u + i)) for u in range(1, 7) for i in range(1, 6)
-        ]
+        ratings = [(u, i, 1 + (u * i) % 5, 880000000 + 3600 * (7 * u + i)) for u in range(1, 7) for i in range(1, 6)]
     (folder / "u.data").write_text("".join("\t".join(map(str, row)) + "\n" for row in ratings))
-    (folder / "u.user").write_text(
-        "".join(f"{u}|{20 + 5 * u}|{'MF'[u % 2]}|other|{u}A{u}00\n" for u in range(1, 7))
-    )
+    (folder / "u.user").write_text("".join(f"{u}|{20 + 5 * u}|{'MF'[u % 2]}|other|{u}A{u}00\n" for u in range(1, 7)))
     items = [
         f"{i}|Café {i} (199{i})|01-Jan-199{i}||http://x|"
         + "|".join("1" if g in (i, i + 1) else "0" for g in range(GENRES))
@@ -99,9 +93,7 @@ def to_recbole(folder: Path, out: Path) -> Path:
     """The same content in RecBole's layout, with its two spellings of its own."""
     out.mkdir(parents=True, exist_ok=True)
     inter = (folder / "u.data").read_text().rstrip("\n")
-    (out / "ml-100k.inter").write_text(
-        "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + inter
-    )
+    (out / "ml-100k.inter").write_text("user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + inter)
     users = (folder / "u.user").read_text().replace("|", "\t")
     (out / "ml-100k.user").write_text(
         "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n" + users
@@ -144,9 +136,7 @@ def small_folder(tmp_path) -> Path:
 @pytest.fixture
 def make() -> types.SimpleNamespace:
     """The makers above: test modules cannot import a conftest."""
-    return types.SimpleNamespace(
-        TableReader=TableReader, grouplens=write_grouplens, recbole=to_recbole, zip_of=zip_of
-    )
+    return types.SimpleNamespace(TableReader=TableReader, grouplens=write_grouplens, recbole=to_recbole, zip_of=zip_of)
 
 
 @pytest.fixture

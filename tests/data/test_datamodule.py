@@ -75,9 +75,7 @@ def test_one_fingerprint_for_zip_folder_and_recbole(opened, real_zip, real_folde
 
 def small(config, **changes):
     """The real config with features that so few rows can hold."""
-    return {
-        "features": {name: config["features"][name] for name in ("user", "item", "age", "genres")}
-    } | changes
+    return {"features": {name: config["features"][name] for name in ("user", "item", "age", "genres")}} | changes
 
 
 def test_an_altered_copy_works_warns_and_has_a_fingerprint_of_its_own(opened, config, small_folder):

@@ -82,9 +82,7 @@ def test_epochs_and_seeds_differ_and_repeat():
     assert first != rows(shuffled(50, 50, seed=2))
     assert first[0] == permutation(50, 1, 0).tolist()
     assert second[0] == permutation(50, 1, 1).tolist()
-    assert (
-        len({tuple(permutation(50, seed, epoch).tolist()) for seed in range(5) for epoch in range(5)}) == 25
-    )
+    assert len({tuple(permutation(50, seed, epoch).tolist()) for seed in range(5) for epoch in range(5)}) == 25
 
 
 def test_set_epoch_keeps_the_epoch_under_way_and_begins_any_other():
@@ -169,9 +167,7 @@ def train(tmp_path, callbacks=(), resume=None):
     return module
 
 
-@pytest.mark.parametrize(
-    "stop", [{"steps": 2}, {"steps": 9}, {"steps": 10}, {"epoch": 0}, {"epoch": 1}], ids=str
-)
+@pytest.mark.parametrize("stop", [{"steps": 2}, {"steps": 9}, {"steps": 10}, {"epoch": 0}, {"epoch": 1}], ids=str)
 def test_lightning_goes_on_where_it_stopped(tmp_path, stop):
     """In the middle of an epoch, after its last batch, and between two: the same rows, the same weight."""
     whole = train(tmp_path)

@@ -147,9 +147,7 @@ def test_bad_lines_are_named(read, small_folder, file, line, new, says):
 
 def test_files_that_lack(read, small_folder):
     (small_folder / "u.user").unlink()
-    with pytest.raises(
-        DataError, match=r"u\.user is not there: users and films are looked for beside u\.data"
-    ):
+    with pytest.raises(DataError, match=r"u\.user is not there: users and films are looked for beside u\.data"):
         read(small_folder / "u.data")
     with pytest.raises(DataError, match=r"it holds neither u\.data, u\.user, u\.item nor"):
         read(small_folder)

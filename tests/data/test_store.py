@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 import torch
 
-from taskloom.data import store as store_room
 from taskloom.atomic import folder_beside
+from taskloom.data import store as store_room
 from taskloom.data.spec import parse_features, parse_split, parse_tasks
 from taskloom.data.splits import SPLITS, Events
 from taskloom.data.store import Recipe, Store, build
@@ -30,9 +30,7 @@ COLUMNS = ("categorical", "bags", "dense", "targets", "group", "row")
 
 def recipe(features=FEATURES, tasks=TASKS, kind="random", seed=1):
     split = parse_split({"kind": kind, "seed": seed})
-    return Recipe(
-        tuple(parse_features(features)), tuple(parse_tasks(tasks)[1]), split, "user", "item", "timestamp"
-    )
+    return Recipe(tuple(parse_features(features)), tuple(parse_tasks(tasks)[1]), split, "user", "item", "timestamp")
 
 
 @pytest.fixture
@@ -84,13 +82,9 @@ def test_columns_against_the_rows(frame, tmp_path):
             assert (vocabulary[user - 1] if user else None) == (
                 source["user"] if source["user"] in vocabulary else None
             )
-            rating, year = (
-                source[name] if source[name] is not None else float("nan") for name in ("rating", "year")
-            )
+            rating, year = (source[name] if source[name] is not None else float("nan") for name in ("rating", "year"))
             like = float(rating >= 4) if rating == rating else float("nan")
-            np.testing.assert_array_equal(
-                columns.targets[place], np.float32([like, rating, rating, year - 1990])
-            )
+            np.testing.assert_array_equal(columns.targets[place], np.float32([like, rating, rating, year - 1990]))
             tags = {store.encodings[2].values[i - 1] for i in columns.bags[place].tolist() if i}
             assert tags == set(source["tags"])
     assert total == len(frame)
@@ -98,9 +92,7 @@ def test_columns_against_the_rows(frame, tmp_path):
 
 def test_a_missing_label_is_nan_and_left_out_of_the_statistics(frame, tmp_path):
     store = built(frame, tmp_path / "s")
-    rows = SPLITS["random"](Events(frame["user"].to_numpy(), frame["timestamp"].to_numpy()), (8, 1, 1), 1)[
-        "train"
-    ]
+    rows = SPLITS["random"](Events(frame["user"].to_numpy(), frame["timestamp"].to_numpy()), (8, 1, 1), 1)["train"]
     known = frame[rows].drop_nulls(["rating", "year"])
     both = store.statistics("both")
     assert both.n == len(known)
@@ -133,9 +125,7 @@ def test_no_held_out_row_reaches_training(frame, tmp_path, altered):
     assert after.schema == before.schema
     assert after.meta["statistics"] == before.meta["statistics"]
     for name, values in columns_of(before, "train").items():
-        torch.testing.assert_close(
-            getattr(after.split("train"), name), values, rtol=0, atol=0, equal_nan=True
-        )
+        torch.testing.assert_close(getattr(after.split("train"), name), values, rtol=0, atol=0, equal_nan=True)
     ids = after.split(altered).categorical
     assert (ids == 0).all()
     assert (after.split(altered).bags == 0).all()

@@ -62,9 +62,7 @@ def test_history_looks_up_the_same_tables(make_batch):
     batch.history_mask = torch.rand(16, 5) > 0.5
     embedded = features(batch)
     assert embedded.history.shape == (16, 2, 5, 1, 3)
-    assert torch.equal(
-        embedded.view(1).history[:, 2, 0], features.tables[1].weight[4 + batch.history[:, 2, 0]]
-    )
+    assert torch.equal(embedded.view(1).history[:, 2, 0], features.tables[1].weight[4 + batch.history[:, 2, 0]])
 
 
 def test_schema_without_bags_or_dense_columns(make_batch):

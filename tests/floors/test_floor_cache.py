@@ -41,15 +41,11 @@ def test_the_second_fit_is_read_and_predicts_the_same(tmp_path):
 def test_factorisation_is_kept_whole(tmp_path):
     floor = Factorisation(dim=4, epochs=2)
     predicted = fit_cached(floor, TRAIN, VAL, tmp_path, lambda line: None).predict(USERS, ITEMS)
-    again = fit_cached(
-        Factorisation(dim=4, epochs=2), TRAIN, VAL, tmp_path, pytest.fail
-    )  # a fit would say a line
+    again = fit_cached(Factorisation(dim=4, epochs=2), TRAIN, VAL, tmp_path, pytest.fail)  # a fit would say a line
     assert torch.equal(again.predict(USERS, ITEMS), predicted)
 
 
-@pytest.mark.parametrize(
-    "change", ["settings", "version", "training value", "training item", "validation value"]
-)
+@pytest.mark.parametrize("change", ["settings", "version", "training value", "training item", "validation value"])
 def test_anything_that_shapes_a_fit_makes_another(tmp_path, monkeypatch, change):
     fit_cached(Counting(), TRAIN, VAL, tmp_path)
     floor, train, val = Counting(), TRAIN, VAL
@@ -83,9 +79,7 @@ def test_a_damaged_file_is_fitted_anew_and_replaced(tmp_path, damage):
         }[damage]
     )
     lines = []
-    assert torch.equal(
-        fit_cached(Counting(), TRAIN, VAL, tmp_path, lines.append).predict(USERS, ITEMS), expected
-    )
+    assert torch.equal(fit_cached(Counting(), TRAIN, VAL, tmp_path, lines.append).predict(USERS, ITEMS), expected)
     assert Counting.fits == 2
     assert "is damaged; fitting anew" in lines[0]
     assert path.read_bytes() == whole

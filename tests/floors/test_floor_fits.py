@@ -29,9 +29,7 @@ def planted(seed=0, users=60, items=50, rank=2, share=0.7):
     order = torch.randperm(len(user), generator=g)
     every = Ratings(user[order] + 1, item[order] + 1, matrix[user[order], item[order]])
     a, b = int(share * len(order)), int((share + 0.1) * len(order))
-    return [
-        Ratings(every.user[s], every.item[s], every.value[s]) for s in (slice(a), slice(a, b), slice(b, None))
-    ]
+    return [Ratings(every.user[s], every.item[s], every.value[s]) for s in (slice(a), slice(a, b), slice(b, None))]
 
 
 def rmse(floor, rows):
@@ -131,9 +129,7 @@ def test_unknown_ids_fall_back_to_the_mean(floor):
     mean = train.value.mean().expand(3)
     torch.testing.assert_close(floor.predict(ids(0, 40, 500), ids(0, 500, 0)), mean)
     if floor.name != "constant":
-        assert floor.predict(ids(0), ids(1)).item() != pytest.approx(
-            mean[0].item(), abs=1e-3
-        )  # the item's part
+        assert floor.predict(ids(0), ids(1)).item() != pytest.approx(mean[0].item(), abs=1e-3)  # the item's part
 
 
 @pytest.mark.parametrize("floor", floors(), ids=lambda floor: floor.name)
@@ -178,9 +174,7 @@ def test_the_registry_holds_what_is_defined():
 
 
 def test_a_name_that_is_taken_is_refused():
-    with pytest.raises(
-        ConfigError, match=r"defines a floor 'bias', and so does taskloom\.floors\.bias; rename"
-    ):
+    with pytest.raises(ConfigError, match=r"defines a floor 'bias', and so does taskloom\.floors\.bias; rename"):
 
         class Other(Floor):
             name = "bias"

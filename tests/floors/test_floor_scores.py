@@ -28,9 +28,7 @@ DATA = FloorData(TRAIN, VAL, TEST.user, TEST.item)
 def tasks(target=TEST.value):
     like, labelled = (target >= 4).float(), torch.ones(len(target), dtype=torch.bool)
     return [
-        FloorTask(
-            "like", binary_metrics(), like, labelled, TEST.user, mean=float((TRAIN.value >= 4).float().mean())
-        ),
+        FloorTask("like", binary_metrics(), like, labelled, TEST.user, mean=float((TRAIN.value >= 4).float().mean())),
         FloorTask(
             "rating",
             regression_metrics(),
@@ -51,9 +49,7 @@ def test_constant_has_every_metric_of_every_task():
     assert scores["like/log_loss"] == pytest.approx(log_loss(like, torch.full_like(like, base)), rel=1e-5)
     assert scores["like/average_precision"] == pytest.approx(like.mean().item(), rel=1e-5)
     assert scores["rating/rmse"] == pytest.approx((rating - TRAIN.value.mean()).square().mean().sqrt().item())
-    assert scores.keys() == {f"like/{m}" for m in binary_metrics()} | {
-        f"rating/{m}" for m in regression_metrics()
-    }
+    assert scores.keys() == {f"like/{m}" for m in binary_metrics()} | {f"rating/{m}" for m in regression_metrics()}
 
 
 def test_a_floor_of_ratings_only_ranks_another_task():
@@ -67,15 +63,11 @@ def test_a_floor_of_ratings_only_ranks_another_task():
 def test_unlabelled_rows_are_not_scored():
     target = TEST.value.clone()
     target[::2] = math.nan
-    hidden = [
-        FloorTask(t.name, t.specs, t.target, ~target.isnan(), t.group, t.mean, t.fitted)
-        for t in tasks(target)
-    ]
+    hidden = [FloorTask(t.name, t.specs, t.target, ~target.isnan(), t.group, t.mean, t.fitted) for t in tasks(target)]
     scores = floor_scores(["constant", "bias"], hidden, DATA)
     half = FloorData(TRAIN, VAL, TEST.user[1::2], TEST.item[1::2])
     rows = [
-        FloorTask(t.name, t.specs, t.target[1::2], t.labelled[1::2], t.group[1::2], t.mean, t.fitted)
-        for t in tasks()
+        FloorTask(t.name, t.specs, t.target[1::2], t.labelled[1::2], t.group[1::2], t.mean, t.fitted) for t in tasks()
     ]
     assert scores == floor_scores(["constant", "bias"], rows, half)
 

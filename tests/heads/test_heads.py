@@ -68,9 +68,7 @@ def test_each_head_has_one_main_metric():
 
 
 def test_an_unknown_kind_names_the_known_ones():
-    with pytest.raises(
-        ConfigError, match=r"data.tasks.buy.kind: no head of kind 'binry'; there are .*binary.*plugins"
-    ):
+    with pytest.raises(ConfigError, match=r"data.tasks.buy.kind: no head of kind 'binry'; there are .*binary.*plugins"):
         head_class(Task("buy", "binry"))
 
 

@@ -27,9 +27,7 @@ def run(folder: Path, failing: str) -> tuple[int, list[str]]:
     (folder / "bin" / "make").chmod(0o755)
     environment = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "CI": "true", "FAILING": failing}
     command = ["bash", str(folder / ".ci" / "run")]
-    done = subprocess.run(
-        command, cwd="/", env=environment, input="typed", capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd="/", env=environment, input="typed", capture_output=True, text=True, check=False)
     return done.returncode, (folder / "calls").read_text().splitlines()
 
 

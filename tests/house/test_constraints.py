@@ -12,20 +12,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def pins() -> dict[str, Version]:
-    lines = [
-        line
-        for line in (ROOT / "constraints.txt").read_text().splitlines()
-        if line and not line.startswith("#")
-    ]
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
     pairs = [line.split("==") for line in lines]
     return {canonicalize_name(name): Version(pin) for name, pin in pairs}
 
 
 def test_every_requirement_has_a_pin_inside_its_range() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    requirements = [
-        Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]
-    ]
+    requirements = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
     pinned = pins()
     missing = [r.name for r in requirements if canonicalize_name(r.name) not in pinned]
     assert missing == []

@@ -82,28 +82,20 @@ def test_every_room_is_listed() -> None:
 
 @pytest.mark.parametrize("name", MAY_IMPORT)
 def test_a_room_imports_only_what_it_may(name: str) -> None:
-    found = {
-        str(file.relative_to(HOUSE)): rooms_of(file) - MAY_IMPORT[name]
-        for file in FILES
-        if room(file) == name
-    }
+    found = {str(file.relative_to(HOUSE)): rooms_of(file) - MAY_IMPORT[name] for file in FILES if room(file) == name}
     assert found, f"{name} has no file"
     assert {file: rooms for file, rooms in found.items() if rooms} == {}
 
 
 def test_methods_see_the_module_as_a_type_alone() -> None:
-    named = [
-        i for file in FILES if room(file) == "methods" for i in imports(file) if "module" in i[0].split(".")
-    ]
+    named = [i for file in FILES if room(file) == "methods" for i in imports(file) if "module" in i[0].split(".")]
     assert named
     assert all(only_types for _, only_types in named)
 
 
 def test_training_is_started_from_few_places() -> None:
     callers = {
-        str(file.relative_to(HOUSE))
-        for file in FILES
-        if "training" in rooms_of(file) and room(file) != "training"
+        str(file.relative_to(HOUSE)) for file in FILES if "training" in rooms_of(file) and room(file) != "training"
     }
     assert callers == TRAINING_IS_CALLED_FROM
 

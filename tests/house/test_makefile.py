@@ -38,9 +38,7 @@ class Project:
     def make(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": os.environ["PATH"], "TERM": "dumb", "LOG": str(self.log), **variables}
         command = ["make", "--no-print-directory", *words]
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
-        )
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
 
     def install(self, **variables: str) -> subprocess.CompletedProcess[str]:
         """Make any target that needs .venv; of the calls, those that made or filled .venv are noted."""
@@ -104,10 +102,7 @@ def test_help_is_the_default_and_lists_every_target(project: Project) -> None:
     ],
 )
 def test_train_passes_args_on_and_names_a_model_once(project: Project, arguments: str, called: str) -> None:
-    assert (
-        last_line(project.make("-n", "train", f"ARGS={arguments}"))
-        == f".venv/bin/python src/train.py {called}"
-    )
+    assert last_line(project.make("-n", "train", f"ARGS={arguments}")) == f".venv/bin/python src/train.py {called}"
 
 
 def test_the_fast_suite_leaves_the_slow_tests_out(project: Project) -> None:

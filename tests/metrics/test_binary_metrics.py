@@ -69,9 +69,7 @@ def test_they_agree_with_scikit_learn_and_with_loops(data):
     else:
         assert np.isnan(got["auc"])
     if any(target):
-        assert got["average_precision"] == pytest.approx(
-            average_precision_score(target, prediction), abs=1e-6
-        )
+        assert got["average_precision"] == pytest.approx(average_precision_score(target, prediction), abs=1e-6)
     else:
         assert np.isnan(got["average_precision"])
 

@@ -13,9 +13,7 @@ def test_groups_weigh_by_their_rows_and_one_class_groups_are_left_out():
         for metric in (gauc, coverage):
             metric.update(scores[rows], target[rows], group[rows])
     assert gauc.compute().item() == (2 * 1 + 3 * 0.75) / 5
-    torch.testing.assert_close(
-        coverage.compute().double(), torch.tensor(5 / 6, dtype=torch.float64), rtol=1e-6, atol=0
-    )
+    torch.testing.assert_close(coverage.compute().double(), torch.tensor(5 / 6, dtype=torch.float64), rtol=1e-6, atol=0)
 
 
 def test_a_rising_change_of_scale_within_a_group_changes_nothing():

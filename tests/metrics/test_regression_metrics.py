@@ -15,9 +15,7 @@ from taskloom.metrics.scoring import score
 def of(prediction, target):
     n = len(prediction)
     everything, nobody = torch.ones(n, dtype=torch.bool), torch.zeros(n, dtype=torch.int64)
-    return score(
-        "t", regression_metrics(), torch.as_tensor(prediction), torch.as_tensor(target), everything, nobody
-    )
+    return score("t", regression_metrics(), torch.as_tensor(prediction), torch.as_tensor(target), everything, nobody)
 
 
 number = st.floats(-100, 100, width=32)

@@ -38,9 +38,7 @@ def test_no_labelled_row_gives_nan_everywhere_and_no_warning(metrics):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for n in (0, 40):
-            got = score(
-                "t", metrics(), prediction[:n], target[:n], torch.zeros(n, dtype=torch.bool), group[:n]
-            )
+            got = score("t", metrics(), prediction[:n], target[:n], torch.zeros(n, dtype=torch.bool), group[:n])
             assert got.keys() == {f"t/{name}" for name in metrics()}
             assert all(math.isnan(value) for value in got.values())
 

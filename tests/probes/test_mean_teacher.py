@@ -27,9 +27,7 @@ class MeanTeacher(Supervised):
 
 
 def test_mean_teacher(schema, make_module, make_data):
-    module = make_module(
-        schema, method=MeanTeacher(epochs=1), optimizer=lambda groups: torch.optim.SGD(groups, lr=0.1)
-    )
+    module = make_module(schema, method=MeanTeacher(epochs=1), optimizer=lambda groups: torch.optim.SGD(groups, lr=0.1))
     begin = module.features.tables[0].weight.detach().clone()
     trainer = L.Trainer(
         accelerator="cpu",

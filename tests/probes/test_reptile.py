@@ -17,8 +17,7 @@ class Reptile(Supervised):
             loss = module.losses(output.raw, batch)[0].sum()
             grads = torch.autograd.grad(loss, list(theta.values()))
             theta = {
-                name: (p - 0.1 * g).detach().requires_grad_()
-                for (name, p), g in zip(theta.items(), grads, strict=True)
+                name: (p - 0.1 * g).detach().requires_grad_() for (name, p), g in zip(theta.items(), grads, strict=True)
             }
         return theta
 

@@ -23,8 +23,7 @@ def test_two_phases(schema, make_module, make_data, tmp_path):
     class Watch(BestEpoch):
         def on_train_end(self, trainer, pl_module):
             seen[pl_module.phase.name] = [
-                p.detach().clone()
-                for p in (pl_module.features.tables[0].weight, pl_module.heads[0].tower[-1].weight)
+                p.detach().clone() for p in (pl_module.features.tables[0].weight, pl_module.heads[0].tower[-1].weight)
             ]
 
     callbacks = [Checkpoint(every_steps=100, folder=tmp_path), Watch(patience=None, folder=tmp_path)]

@@ -26,9 +26,7 @@ def test_uncertainty(schema, make_batch, make_module):
     torch.testing.assert_close(loss.detach(), losses.sum())
     # d/ds (e^{-s} L + s/2) at s = 0
     torch.testing.assert_close(module.balancer.s.grad, 0.5 - losses)
-    groups = parameter_groups(
-        dict(module.named_parameters()), {"all": {"pattern": ".*", "weight_decay": 0.1}}
-    )
+    groups = parameter_groups(dict(module.named_parameters()), {"all": {"pattern": ".*", "weight_decay": 0.1}})
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     assert decay[id(module.balancer.s)] == 0.0
     assert "balancer.s" in module.state_dict()

@@ -48,9 +48,7 @@ def test_bare_loop_takes_the_platforms_steps(tmp_path: Path, overrides: list[str
         if bare.clip:
             torch.nn.utils.clip_grad_norm_(module.parameters(), bare.clip)
         optimizer.step()
-        torch.testing.assert_close(
-            bare.step(batch.row), loss.detach(), rtol=2e-2 if bf16 else 1e-5, atol=1e-6
-        )
+        torch.testing.assert_close(bare.step(batch.row), loss.detach(), rtol=2e-2 if bf16 else 1e-5, atol=1e-6)
 
 
 def test_rows_have_the_shape_of_movielens_1m(tmp_path: Path) -> None:

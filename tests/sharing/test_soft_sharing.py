@@ -68,9 +68,7 @@ def closed_form(x, y, strength):
     a = [x[k].T @ x[k] / 40 for k in range(2)]
     b = torch.cat([x[k].T @ y[k] / 40 for k in range(2)])
     i = strength * torch.eye(3, dtype=torch.float64)
-    return torch.linalg.solve(
-        torch.cat([torch.cat([a[0] + i, -i], 1), torch.cat([-i, a[1] + i], 1)]), b
-    ).view(2, 3)
+    return torch.linalg.solve(torch.cat([torch.cat([a[0] + i, -i], 1), torch.cat([-i, a[1] + i], 1)]), b).view(2, 3)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.1, 1.0, 100.0])
@@ -95,17 +93,13 @@ def test_a_large_strength_gives_one_pooled_model(problem):
 @pytest.mark.parametrize("n_tasks", [2, 3, 5])
 def test_penalty_is_the_sum_over_pairs(schema, make_batch, make_module, n_tasks):
     tasks = [Task(f"t{k}", "binary", target="like") for k in range(n_tasks)]
-    module = make_module(
-        schema, tasks, partial(SoftSharing, strength=0.3, embedding_strength=0.2), views="per_task"
-    )
+    module = make_module(schema, tasks, partial(SoftSharing, strength=0.3, embedding_strength=0.2), views="per_task")
     batch = make_batch(schema, n_tasks=n_tasks)
     embedded = module.features(batch)
     expected = 0.0
     for k in range(n_tasks):
         for j in range(k):
-            pairs = zip(
-                module.sharing.private[k].parameters(), module.sharing.private[j].parameters(), strict=True
-            )
+            pairs = zip(module.sharing.private[k].parameters(), module.sharing.private[j].parameters(), strict=True)
             expected += 0.3 * sum(((a - b) ** 2).sum() for a, b in pairs)
             expected += 0.2 * ((embedded.fields[:, k] - embedded.fields[:, j]) ** 2).sum() / len(batch)
     torch.testing.assert_close(module.sharing(embedded).penalty, expected)
@@ -114,9 +108,7 @@ def test_penalty_is_the_sum_over_pairs(schema, make_batch, make_module, n_tasks)
 def test_pairwise_distance_of_near_equal_tensors_does_not_cancel():
     base = torch.full((2, 4), 1e4)
     base[1] += 1e-2
-    torch.testing.assert_close(
-        pairwise_distance(base, 0), (base[1] - base[0]).pow(2).sum(), rtol=1e-3, atol=0
-    )
+    torch.testing.assert_close(pairwise_distance(base, 0), (base[1] - base[0]).pow(2).sum(), rtol=1e-3, atol=0)
 
 
 def steps(module, batches, n):
@@ -130,9 +122,7 @@ def steps(module, batches, n):
 
 def test_without_strength_the_tasks_are_single_tasks(schema, make_batch, make_module):
     batches = [make_batch(schema, seed=i, labelled=0.7) for i in range(3)]
-    soft = steps(
-        make_module(schema, sharing=partial(SoftSharing, strength=0.0), views="per_task"), batches, 20
-    )
+    soft = steps(make_module(schema, sharing=partial(SoftSharing, strength=0.0), views="per_task"), batches, 20)
     single = steps(make_module(schema, sharing=SingleTask, views="per_task"), batches, 20)
     for name, parameter in soft.named_parameters():
         assert torch.equal(parameter, dict(single.named_parameters())[name]), name

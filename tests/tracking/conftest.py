@@ -70,15 +70,9 @@ class StandIn(ThreadingHTTPServer):
                 }
             case "UpsertBucket":
                 self.runs.append(variables)
-                return {
-                    "data": {
-                        "upsertBucket": {"bucket": {**RUN, "name": variables.get("name")}, "inserted": True}
-                    }
-                }
+                return {"data": {"upsertBucket": {"bucket": {**RUN, "name": variables.get("name")}, "inserted": True}}}
             case "CreateRunFiles":
-                files = [
-                    {"name": name, "uploadUrl": f"{self.url}/upload/{name}"} for name in variables["files"]
-                ]
+                files = [{"name": name, "uploadUrl": f"{self.url}/upload/{name}"} for name in variables["files"]]
                 return {"data": {"createRunFiles": {"runID": RUN["id"], "uploadHeaders": [], "files": files}}}
             case "OrganizationCoreWeaveOrganizationID":
                 return {"data": {"entity": {"organization": {"coreWeaveOrganizationId": None}}}}

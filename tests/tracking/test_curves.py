@@ -57,9 +57,7 @@ def test_what_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert title == "soft_sharing · FM · movielens_100k"
 
 
-def test_tasks_that_share_nothing_have_each_its_best_epoch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tasks_that_share_nothing_have_each_its_best_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list = []
     monkeypatch.setattr(curves, "_draw", lambda *arguments: seen.extend(arguments))
     folder = trained(tmp_path / "run", 3, ["like", "rating"])

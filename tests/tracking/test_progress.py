@@ -45,9 +45,7 @@ class Tiny(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         score = self.scores[min(self.current_epoch, 2)]
-        self.log_dict(
-            {"val/score": score, "val/like/gauc": 0.6, "val/like/auc": 0.75, "val/rating/rmse": 0.95}
-        )
+        self.log_dict({"val/score": score, "val/like/gauc": 0.6, "val/like/auc": 0.75, "val/rating/rmse": 0.95})
 
     def configure_optimizers(self) -> Any:
         return torch.optim.SGD(self.parameters(), 0.01)
@@ -60,9 +58,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def train(
-    module: Tiny, callbacks: list[Any], folder: Path, epochs: int = 3, resume: Path | None = None
-) -> Any:
+def train(module: Tiny, callbacks: list[Any], folder: Path, epochs: int = 3, resume: Path | None = None) -> Any:
     trainer = lightning.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -127,9 +123,7 @@ def test_the_bar_prints_the_same_lines_above_itself(
     assert [line.endswith("*best") for line in lines] == [True, False, True]
 
 
-def test_a_rank_above_zero_says_nothing(
-    tmp_path: Path, clock: list[float], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rank_above_zero_says_nothing(tmp_path: Path, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     progress = PlainProgress()
     progress.disable()
     train(Tiny(clock), [progress], tmp_path, epochs=1)

@@ -91,9 +91,7 @@ def train(small_run, plugin, folder, step, epoch):
     [(0, -1), (2, -1), (22, -1), (-1, 1)],
     ids=["before the first step", "before the first periodic checkpoint", "in mid-epoch", "in validation"],
 )
-def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
-    alone, plugin, small_run, tmp_path, step, epoch, capsys
-):
+def test_a_killed_run_ends_with_the_weights_of_one_left_alone(alone, plugin, small_run, tmp_path, step, epoch, capsys):
     assert train(small_run, plugin, tmp_path, step, epoch).returncode == -signal.SIGKILL
     run = tmp_path / "run"
     assert json.loads((run / "run.json").read_text())["state"] == "running"

@@ -24,9 +24,7 @@ class Factorise(nn.Module):
 
     sides: Tensor
 
-    def __init__(
-        self, inputs: InputSpec, layer: nn.Module | None, product_dropout: float, detach: bool
-    ) -> None:
+    def __init__(self, inputs: InputSpec, layer: nn.Module | None, product_dropout: float, detach: bool) -> None:
         super().__init__()
         sides = torch.zeros(3, len(inputs.fields))
         for row, side in enumerate(("user", "item", "context")):

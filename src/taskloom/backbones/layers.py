@@ -1,6 +1,7 @@
 """The layer that backbones and towers are made of."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ def dense_layer(width_in: int, width_out: int, dropout: float) -> nn.Sequential:
 def tower(width_in: int, hidden: Sequence[int], width_out: int, dropout: float) -> nn.Sequential:
     """Hidden layers and a linear one on top: (B, width_in) to (B, width_out)."""
     widths = [width_in, *hidden]
-    layers = [dense_layer(a, b, dropout) for a, b in zip(widths, widths[1:], strict=False)]
+    layers = [dense_layer(a, b, dropout) for a, b in pairwise(widths)]
     return nn.Sequential(*layers, nn.Linear(widths[-1], width_out))
 
 

@@ -1,6 +1,7 @@
 """MLP over all fields side by side."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -24,9 +25,7 @@ class Flatten(nn.Module):
     def forward(self, view: View) -> Tensor:
         """(B, F, D) and (B, C) to (B, W)."""
         flat = view.fields.flatten(1)
-        return self.layer(
-            torch.cat([flat, view.dense.to(flat.dtype)], dim=1) if view.dense.shape[1] else flat
-        )
+        return self.layer(torch.cat([flat, view.dense.to(flat.dtype)], dim=1) if view.dense.shape[1] else flat)
 
 
 class MLP(Backbone):
@@ -47,9 +46,11 @@ class MLP(Backbone):
         torch.Size([3, 2])
     """
 
-    def __init__(self, inputs: InputSpec, hidden: Annotated[Sequence[PositiveInt], MinLen(1)], dropout: Fraction = 0.0) -> None:
+    def __init__(
+        self, inputs: InputSpec, hidden: Annotated[Sequence[PositiveInt], MinLen(1)], dropout: Fraction = 0.0
+    ) -> None:
         if not hidden:
             raise ConfigError("backbone.hidden: an mlp needs at least one layer, such as hidden=[128]")
         widths = [len(inputs.fields) * inputs.dim + inputs.n_dense, *hidden]
-        layers = [dense_layer(a, b, dropout) for a, b in zip(widths, widths[1:], strict=False)]
+        layers = [dense_layer(a, b, dropout) for a, b in pairwise(widths)]
         super().__init__([Flatten(layers[0]), *layers[1:]], hidden)

@@ -32,11 +32,7 @@ def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
             return OK
         # A folder may hold signs that mean something to Hydra, so that these two never reach its grammar.
         word = {"train": "resume=", "evaluate": "run="}[command]
-        named = [
-            argument
-            for argument in argv
-            if argument.startswith(word) and argument not in (word, f"{word}null")
-        ]
+        named = [argument for argument in argv if argument.startswith(word) and argument not in (word, f"{word}null")]
         if named and not {"--cfg", "-c", "--info", "-i"} & set(argv):
             from taskloom.config.existing_run import evaluate, resume
 

@@ -153,9 +153,7 @@ class Composer:
         except _COMPOSITION as error:
             return problems or [Problem("", _one_line(error))], []
         for override in values:
-            problem = (
-                None if override.is_add() or override.is_force_add() else self._unknown_key(base, override)
-            )
+            problem = None if override.is_add() or override.is_force_add() else self._unknown_key(base, override)
             if problem is None:
                 good.append(override)
             elif override.key_or_group.split(".")[0] not in suspended:
@@ -185,17 +183,13 @@ class Composer:
                 if node is base:
                     names += self._groups()
                 if here in base.hydra.runtime.choices:
-                    return Problem(
-                        here, f"Unknown {here} {override.value()!r}: there are none in conf/{here}/ yet"
-                    )
+                    return Problem(here, f"Unknown {here} {override.value()!r}: there are none in conf/{here}/ yet")
                 text = unknown_key(here, names, () if len(walked) > 1 else _paths(base))
                 add = f"; to add it: +{override.input_line}" if len(walked) > 1 and "mean" not in text else ""
                 return Problem(here, text + add)
             else:
                 parent = ".".join(walked[:-1])
-                return Problem(
-                    here, f"Unknown key {here}: {parent} is a single value; write {parent}=<value>"
-                )
+                return Problem(here, f"Unknown key {here}: {parent} is a single value; write {parent}=<value>")
         return None
 
     def _unreadable(self, text: str) -> str:
@@ -214,11 +208,7 @@ class Composer:
 
 def _unknown_member(group: str, name: str, members: Sequence[str]) -> str:
     near = nearest(name, members)
-    guess = (
-        f"did you mean {near}? (there are {', '.join(members)})"
-        if near
-        else f"there are {', '.join(members)}"
-    )
+    guess = f"did you mean {near}? (there are {', '.join(members)})" if near else f"there are {', '.join(members)}"
     return f"Unknown {group} {name!r}: {guess}"
 
 

@@ -104,11 +104,7 @@ def read_root(file: Path) -> tuple[str, list[Entry], list[Entry]]:
 def members(folder: Path) -> Iterator[tuple[str, str]]:
     """The members of a group by name, each with the first comment of its YAML."""
     for file in sorted(folder.glob("*.yaml")):
-        comments = (
-            line.lstrip("# ")
-            for line in file.read_text(encoding="utf-8").splitlines()
-            if line.startswith("#")
-        )
+        comments = (line.lstrip("# ") for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
         first = next((comment for comment in comments if not comment.startswith("@package")), "")
         yield file.stem, first.removesuffix(".")
 

@@ -50,9 +50,7 @@ def launch(command: str, argv: Sequence[str], conf: Path) -> int:
     if arguments.cfg or arguments.info or arguments.shell_completion or arguments.hydra_help:
         return _ask_hydra(command, argv, conf)
     if arguments.config_name or arguments.config_path or arguments.config_dir or arguments.experimental_rerun:
-        raise ConfigError(
-            "the configs are those in conf/: put your own members there, or changes in conf/experiment/"
-        )
+        raise ConfigError("the configs are those in conf/: put your own members there, or changes in conf/experiment/")
     if command != "train":
         raise ConfigError(f"name the run: python src/{command}.py run=<run folder>, or run=last")
     with composer(conf, command) as compose:

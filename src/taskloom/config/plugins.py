@@ -35,9 +35,7 @@ def plugin_records(paths: Sequence[str | Path]) -> list[dict[str, str]]:
 def _existing(path: Path) -> Path:
     file = path.expanduser().resolve()
     if not file.is_file():
-        raise ConfigError(
-            f"plugins: there is no file {path} in {Path.cwd()}; give its path from here or from /"
-        )
+        raise ConfigError(f"plugins: there is no file {path} in {Path.cwd()}; give its path from here or from /")
     if file.suffix != ".py" or not file.stem.isidentifier():
         raise ConfigError(f"plugins: {path} must be a Python file with a name like my_heads.py; rename it")
     return file
@@ -51,9 +49,7 @@ def _load(path: Path) -> ModuleType:
         return present
     spec = importlib.util.find_spec(name) if present is None else present.__spec__
     if present is not None or (spec is not None and Path(spec.origin or "").resolve() != file):
-        raise ConfigError(
-            f"plugins: {path} would hide the module {name} that exists already; rename the file"
-        )
+        raise ConfigError(f"plugins: {path} would hide the module {name} that exists already; rename the file")
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
@@ -63,11 +59,7 @@ def _load(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        lines = [
-            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)
-        ]
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
         line = f", line {lines[-1]}" if lines else ""
-        raise ConfigError(
-            f"plugins: {path}{line} fails on import: {type(error).__name__}: {error}"
-        ) from error
+        raise ConfigError(f"plugins: {path}{line} fails on import: {type(error).__name__}: {error}") from error
     return module

@@ -23,9 +23,7 @@ def preflight(config: dict[str, Any], sections: Collection[str] | None = None) -
     absent = [section for section in (*NODES, *COLLECTIONS) if config.get(section) is None]
     present = {key: value for key, value in config.items() if key not in absent}
     problems = [p for p in check_fields(TrainConfig, present, "") if p.path not in absent]
-    problems += [
-        Problem(s, f"{s} is missing: choose a member with {s}=<name>; --help lists them") for s in absent
-    ]
+    problems += [Problem(s, f"{s} is missing: choose a member with {s}=<name>; --help lists them") for s in absent]
     problems += _check_tasks(config)
     problems += _check_patterns(config)
     try:
@@ -55,9 +53,7 @@ def _check_tasks(config: Mapping[str, Any]) -> Iterator[Problem]:
     described = data.get("tasks") if isinstance(data, dict) else None
     if isinstance(described, dict) and (names is None or isinstance(names, list)):
         try:
-            tasks = [
-                Task(str(name), kind="any") for name, section in described.items() if section is not None
-            ]
+            tasks = [Task(str(name), kind="any") for name, section in described.items() if section is not None]
             select_tasks(tasks, names)
         except ConfigError as error:
             yield Problem("tasks", str(error))
@@ -66,7 +62,7 @@ def _check_tasks(config: Mapping[str, Any]) -> Iterator[Problem]:
 def _check_patterns(config: Mapping[str, Any]) -> Iterator[Problem]:
     """The patterns of the parameter groups."""
     groups = config.get("parameter_groups")
-    for name, group in (groups.items() if isinstance(groups, dict) else ()):
+    for name, group in groups.items() if isinstance(groups, dict) else ():
         pattern = group.get("pattern") if isinstance(group, dict) else None
         if isinstance(pattern, str):
             try:
@@ -163,7 +159,5 @@ def _check_section(section: str, value: Any, plugins: list[str]) -> Iterator[Pro
 def _check_one(node: Any, path: str, plugins: list[str], runtime: tuple[str, ...]) -> Iterator[Problem]:
     problems = list(check_nodes(node, path, plugins, runtime))
     if isinstance(node, dict) and "_target_" not in node and not problems:
-        problems = [
-            Problem(f"{path}._target_", f"{path}._target_ is missing: name the class or function to use")
-        ]
+        problems = [Problem(f"{path}._target_", f"{path}._target_ is missing: name the class or function to use")]
     yield from problems

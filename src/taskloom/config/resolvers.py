@@ -21,9 +21,7 @@ def register(conf: Path) -> None:
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")[:-3]
     OmegaConf.register_new_resolver("project_root", lambda: root, replace=True)
     OmegaConf.register_new_resolver("start_time", lambda: now, replace=True)
-    OmegaConf.register_new_resolver(
-        "choice", lambda group: HydraConfig.get().runtime.choices[group], replace=True
-    )
+    OmegaConf.register_new_resolver("choice", lambda group: HydraConfig.get().runtime.choices[group], replace=True)
     OmegaConf.register_new_resolver("job_folder", job_folder, replace=True)
 
 

@@ -21,9 +21,7 @@ OPTIMISER_RANGES: dict[str, Any] = {
 ALLOWED = ("taskloom.", "torch.optim.", "torch.nn.", "torchmetrics.", "lightning.pytorch.")
 
 
-def check_nodes(
-    value: Any, path: str, plugins: Sequence[str] = (), runtime: Collection[str] = ()
-) -> Iterator[Problem]:
+def check_nodes(value: Any, path: str, plugins: Sequence[str] = (), runtime: Collection[str] = ()) -> Iterator[Problem]:
     """What is wrong with the nodes in a part of a config, at any depth.
 
     Args:
@@ -75,9 +73,7 @@ def locate(target: str) -> Any:
             here = ".".join(parts[:depth])
             if not hasattr(found, parts[depth]):
                 near = nearest(parts[depth], (key for key in dir(found) if not key.startswith("_")))
-                raise ImportError(
-                    f"{here} has no {parts[depth]}" + (f": did you mean {near}?" if near else "")
-                )
+                raise ImportError(f"{here} has no {parts[depth]}" + (f": did you mean {near}?" if near else ""))
             found = getattr(found, parts[depth])
         return found
     raise ImportError(f"there is no module {parts[0]}")
@@ -92,9 +88,7 @@ def _looks_special(key: Any) -> bool:
     )
 
 
-def _check_node(
-    node: dict[str, Any], path: str, plugins: Sequence[str], runtime: Collection[str]
-) -> Iterator[Problem]:
+def _check_node(node: dict[str, Any], path: str, plugins: Sequence[str], runtime: Collection[str]) -> Iterator[Problem]:
     where = f"{path}._target_"
     target = node["_target_"]
     if not isinstance(target, str):
@@ -131,9 +125,7 @@ def _check_arguments(
         parameters = dict(inspect.signature(callee).parameters)
     except (TypeError, ValueError):  # written in C, without a signature
         return
-    positional = [
-        p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    positional = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     given = dict(zip(positional, node.get("_args_", ()), strict=False))
     given |= {key: value for key, value in node.items() if key not in SPECIAL}
     catch_all = [p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD]
@@ -160,10 +152,7 @@ def _check_arguments(
 
 def _annotation(callee: Callable[..., Any], parameter: inspect.Parameter) -> Any:
     """The annotation as an object; Any where there is none or it cannot be evaluated here."""
-    if (
-        str(getattr(callee, "__module__", "")).startswith("torch.optim.")
-        and parameter.name in OPTIMISER_RANGES
-    ):
+    if str(getattr(callee, "__module__", "")).startswith("torch.optim.") and parameter.name in OPTIMISER_RANGES:
         return OPTIMISER_RANGES[parameter.name]
     if parameter.annotation is parameter.empty:
         return Any

@@ -70,11 +70,7 @@ def check_value(annotation: Any, value: Any, path: str) -> list[Problem]:
     if origin in (Union, types.UnionType):
         return _check_union(arguments, value, path)
     if origin is Literal:
-        return (
-            []
-            if any(value == a and type(value) is type(a) for a in arguments)
-            else [_wrong(kind, value, path)]
-        )
+        return [] if any(value == a and type(value) is type(a) for a in arguments) else [_wrong(kind, value, path)]
     if kind in _PLAIN:
         return _check_plain(annotation, kind, value, path)
     if is_dataclass(kind) and isinstance(kind, type):
@@ -85,9 +81,7 @@ def check_value(annotation: Any, value: Any, path: str) -> list[Problem]:
         if not isinstance(value, dict):
             return [_wrong(kind, value, path)]
         inner = arguments[1] if arguments else Any
-        return [
-            problem for key, item in value.items() for problem in check_value(inner, item, f"{path}.{key}")
-        ]
+        return [problem for key, item in value.items() for problem in check_value(inner, item, f"{path}.{key}")]
     return []
 
 

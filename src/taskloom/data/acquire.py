@@ -136,9 +136,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _from_user(
-    origin: Origin, source: Path, raw_dir: Path, complete: Callable[[Path], bool], say: Say
-) -> Raw:
+def _from_user(origin: Origin, source: Path, raw_dir: Path, complete: Callable[[Path], bool], say: Say) -> Raw:
     """A user's zip is unpacked to a folder named after its content; anything else is read where it lies."""
     came_from = f"data.source={source}"
     if not source.exists():
@@ -227,9 +225,7 @@ def extract(archive: Path, wanted: Callable[[Sequence[str]], Mapping[str, str]],
                     )
             names = wanted([info.filename for info in opened.infolist() if not info.is_dir()])
             if not names:
-                raise DataError(
-                    f"{archive}: the archive does not hold the data set's files; give another one"
-                )
+                raise DataError(f"{archive}: the archive does not hold the data set's files; give another one")
             for name, written in names.items():
                 with opened.open(name) as source, (folder / written).open("wb") as out:
                     shutil.copyfileobj(source, out)

@@ -178,9 +178,7 @@ class DataModule(LightningDataModule):
 
     def val_dataloader(self) -> ColumnLoader:
         """Validation rows, in order."""
-        return self._sequential(
-            self._first(self.store.split("train")) if self.first_batch else self.store.split("val")
-        )
+        return self._sequential(self._first(self.store.split("train")) if self.first_batch else self.store.split("val"))
 
     def test_dataloader(self) -> ColumnLoader:
         """Test rows, in order."""
@@ -208,15 +206,12 @@ class DataModule(LightningDataModule):
         rows = " · ".join(f"{part} {count:,}" for part, count in meta["rows"].items())
         lines = [
             f"data {self.name}, fingerprint {self.fingerprint}, from {came_from}",
-            f"  split {self.recipe.split.kind}: {rows} rows; "
-            f"{meta['users']:,} users, {meta['items']:,} items",
+            f"  split {self.recipe.split.kind}: {rows} rows; {meta['users']:,} users, {meta['items']:,} items",
         ]
         shapes = []
         for feature in self.schema.features:
             size = "dense" if feature.kind == "dense" else f"{feature.size:,}"
-            shapes.append(
-                f"{feature.name} {size}" + (f" (bag of {feature.width})" if feature.kind == "bag" else "")
-            )
+            shapes.append(f"{feature.name} {size}" + (f" (bag of {feature.width})" if feature.kind == "bag" else ""))
         lines.append("  features: " + ", ".join(shapes))
         for task, statistics in zip(self.tasks, self.statistics, strict=True):
             pairs = zip(statistics.mean, statistics.std, strict=True)

@@ -66,9 +66,7 @@ class Encoding:
         rows = pl.DataFrame({"row": pl.arange(len(series), eager=True), "value": series}).explode("value")
         rows = rows.with_columns(id=pl.Series(self._ids(_keys(rows["value"])))).filter(pl.col("id") > 0)
         rows = rows.unique(["row", "id"], maintain_order=True)
-        rows = rows.with_columns(place=pl.int_range(pl.len()).over("row")).filter(
-            pl.col("place") < self.width
-        )
+        rows = rows.with_columns(place=pl.int_range(pl.len()).over("row")).filter(pl.col("place") < self.width)
         bags = np.zeros((len(series), self.width), dtype=np.int64)
         bags[rows["row"].to_numpy(), rows["place"].to_numpy()] = rows["id"].to_numpy()
         return bags

@@ -80,9 +80,7 @@ class ColumnLoader:
         mine = rows[self.rank :: self.world_size]
         picked = self.columns.select(mine)
         there = ~torch.isnan(picked.targets)
-        labelled = (
-            there if self._plain else torch.stack([there[:, k].all(1) for k in self._task_columns], dim=1)
-        )
+        labelled = there if self._plain else torch.stack([there[:, k].all(1) for k in self._task_columns], dim=1)
         return Batch(**vars(picked), labelled=labelled, rows_global=len(rows))
 
 

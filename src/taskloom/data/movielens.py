@@ -173,9 +173,7 @@ def _table(path: Path, separator: str, names: Sequence[str], encoding: str, head
     try:
         text = path.read_text(encoding=encoding)
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: it is not {encoding} text ({error.reason} at byte {error.start})"
-        ) from error
+        raise DataError(f"{path}: it is not {encoding} text ({error.reason} at byte {error.start})") from error
     # Not splitlines(): latin-1 has letters that it takes for line ends.
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     rows = [(number, *line.split(separator)) for number, line in lines[int(header) :]]
@@ -199,8 +197,7 @@ def _numbers(table: pl.DataFrame, path: Path, columns: Mapping[str, type[pl.Data
         if wrong.any():
             row = int(wrong.arg_max() or 0)
             raise DataError(
-                f"{path}, line {table['line'][row]}: {name} is {table[name][row]!r}, not a number; "
-                "mend the line"
+                f"{path}, line {table['line'][row]}: {name} is {table[name][row]!r}, not a number; mend the line"
             )
     return cast
 
@@ -210,9 +207,7 @@ def _unique(table: pl.DataFrame, path: Path, key: str) -> pl.DataFrame:
     twice = table[key].is_duplicated() & ~table[key].is_first_distinct()
     if twice.any():
         row = int(twice.arg_max() or 0)
-        raise DataError(
-            f"{path}, line {table['line'][row]}: {key} {table[key][row]} is there twice; drop one line"
-        )
+        raise DataError(f"{path}, line {table['line'][row]}: {key} {table[key][row]} is there twice; drop one line")
     return table.drop("line")
 
 
@@ -227,13 +222,9 @@ def _ratings(files: _Files) -> pl.DataFrame:
 
 def _users(files: _Files) -> pl.DataFrame:
     if files.recbole:
-        table = _table(
-            files.users, "\t", ("user", "age", "gender", "occupation", "zip"), "utf-8", header=True
-        )
+        table = _table(files.users, "\t", ("user", "age", "gender", "occupation", "zip"), "utf-8", header=True)
     else:
-        table = _table(
-            files.users, "|", ("user", "age", "gender", "occupation", "zip"), "latin-1", header=False
-        )
+        table = _table(files.users, "|", ("user", "age", "gender", "occupation", "zip"), "latin-1", header=False)
     table = _unique(_numbers(table, files.users, {"user": pl.Int64, "age": pl.Int64}), files.users, "user")
     return table.select("user", "gender", "age", "occupation", "zip")
 
@@ -271,9 +262,7 @@ def _check(ratings: pl.DataFrame, raw: Raw, say: Say) -> None:
     digest = hashlib.sha256(array.tobytes()).hexdigest()
     if len(ratings) == ROWS and digest == RATINGS_SHA256:
         return
-    found = (
-        f"{len(ratings):,} ratings with checksum {digest[:12]}, expected {ROWS:,} with {RATINGS_SHA256[:12]}"
-    )
+    found = f"{len(ratings):,} ratings with checksum {digest[:12]}, expected {ROWS:,} with {RATINGS_SHA256[:12]}"
     if raw.trusted:
         folder = raw.path.with_name(MovieLens100K.name)
         raise DataError(

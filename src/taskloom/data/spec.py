@@ -65,8 +65,7 @@ class SplitSpec:
         ratios = tuple(self.ratios)
         if len(ratios) != 3 or not all(isinstance(ratio, int | float) and ratio > 0 for ratio in ratios):
             raise ConfigError(
-                f"data.split.ratios must be three numbers above 0 (training, validation, test), "
-                f"got {list(ratios)}"
+                f"data.split.ratios must be three numbers above 0 (training, validation, test), got {list(ratios)}"
             )
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ConfigError(f"data.split.seed must be a whole number >= 0, got {self.seed!r}")
@@ -82,9 +81,7 @@ class TargetSpec:
     task: str
 
 
-def _checked(
-    where: str, given: object, allowed: Collection[str], needed: Collection[str] = ()
-) -> dict[str, Any]:
+def _checked(where: str, given: object, allowed: Collection[str], needed: Collection[str] = ()) -> dict[str, Any]:
     """A section's keys, each of them known."""
     if not isinstance(given, Mapping):
         raise ConfigError(f"{where} must be a section with keys such as {', '.join(allowed)}, got {given!r}")
@@ -145,18 +142,14 @@ def parse_tasks(config: Mapping[str, Any]) -> tuple[list[Task], list[TargetSpec]
         several = isinstance(given["target"], Sequence) and not isinstance(given["target"], str)
         expressions = list(given["target"]) if several else [given["target"]]
         names = [f"{name}_{index}" for index in range(len(expressions))] if several else [name]
-        targets += [
-            TargetSpec(column, str(source), name) for column, source in zip(names, expressions, strict=True)
-        ]
+        targets += [TargetSpec(column, str(source), name) for column, source in zip(names, expressions, strict=True)]
         given["options"] = dict(given.get("options") or {})
         tasks.append(Task(name, **{**given, "target": tuple(names)}))
     if not tasks:
         raise ConfigError("data.tasks: there is no task; describe at least one")
     stored = [target.name for target in targets]
     if len(set(stored)) != len(stored):
-        raise ConfigError(
-            f"data.tasks: two tasks store the same target column ({', '.join(stored)}); rename one"
-        )
+        raise ConfigError(f"data.tasks: two tasks store the same target column ({', '.join(stored)}); rename one")
     for task in tasks:
         if task.parent is not None and task.parent not in config:
             raise ConfigError(f"data.tasks.{task.name}.parent: there is no task {task.parent!r}")
@@ -190,9 +183,7 @@ def expression(where: str, text: str, columns: Iterable[str]) -> pl.Expr:
     return parsed
 
 
-def check_columns(
-    features: Iterable[FeatureSpec], targets: Iterable[TargetSpec], columns: Collection[str]
-) -> None:
+def check_columns(features: Iterable[FeatureSpec], targets: Iterable[TargetSpec], columns: Collection[str]) -> None:
     """Whether all that features and targets are computed from is there.
 
     Args:

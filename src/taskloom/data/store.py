@@ -92,9 +92,7 @@ class Store:
         # Copy-on-write pages: torch gets arrays that it may call writable, the files stay as they are.
         load = {field.name: self.folder / name / f"{field.name}.npy" for field in fields(Columns)}
         try:
-            return Columns(
-                **{key: torch.from_numpy(np.load(path, mmap_mode="c")) for key, path in load.items()}
-            )
+            return Columns(**{key: torch.from_numpy(np.load(path, mmap_mode="c")) for key, path in load.items()})
         except (OSError, ValueError) as error:
             raise DataError(f"{self.folder} is damaged ({error}); delete it and start again") from error
 
@@ -113,9 +111,7 @@ def build(frame: pl.DataFrame, recipe: Recipe, folder: Path) -> None:
     """
     for column in (recipe.user, recipe.item, recipe.time):
         if missing := frame[column].null_count():
-            raise DataError(
-                f"{missing:,} of {len(frame):,} rows have no {column}; give each row one, or leave it out"
-            )
+            raise DataError(f"{missing:,} of {len(frame):,} rows have no {column}; give each row one, or leave it out")
     events = Events(frame[recipe.user].to_numpy(), frame[recipe.time].to_numpy())
     splits = {name: split(events, recipe.split.ratios, recipe.split.seed) for name, split in SPLITS.items()}
     parts = splits[recipe.split.kind]
@@ -126,9 +122,7 @@ def build(frame: pl.DataFrame, recipe: Recipe, folder: Path) -> None:
                 "use more data or another split"
             )
     inputs = frame.select(
-        _evaluate(f"data.features.{spec.name}.column", spec.expression, frame, parts["train"]).alias(
-            spec.name
-        )
+        _evaluate(f"data.features.{spec.name}.column", spec.expression, frame, parts["train"]).alias(spec.name)
         for spec in recipe.features
     )
     targets = np.stack([_target(target, frame, parts["train"]) for target in recipe.targets], axis=1)
@@ -174,9 +168,7 @@ def _evaluate(where: str, text: str, frame: pl.DataFrame, train: NDArray) -> pl.
         raise ConfigError(f"{where}: {text!r} cannot be computed ({error}); mend the expression") from error
     if not values[train].equals(alone):
         # An average over all rows, say, would carry test rows into training.
-        raise ConfigError(
-            f"{where}: {text!r} looks at other rows than its own; it would leak; leave that part out"
-        )
+        raise ConfigError(f"{where}: {text!r} looks at other rows than its own; it would leak; leave that part out")
     return values
 
 
@@ -185,9 +177,7 @@ def _target(target: TargetSpec, frame: pl.DataFrame, train: NDArray) -> NDArray[
     where = f"data.tasks.{target.task}.target"
     values = _evaluate(where, target.expression, frame, train)
     if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
-        raise ConfigError(
-            f"{where}: {target.expression!r} gives {values.dtype}, not numbers; compare it or cast it"
-        )
+        raise ConfigError(f"{where}: {target.expression!r} gives {values.dtype}, not numbers; compare it or cast it")
     return values.cast(pl.Float32).fill_null(float("nan")).to_numpy()
 
 
@@ -198,9 +188,7 @@ def _statistics(targets: tuple[TargetSpec, ...], train: NDArray) -> dict[str, An
         columns = train[:, [target.task == task for target in targets]].astype(np.float64)
         labelled = columns[~np.isnan(columns).any(axis=1)]
         if len(labelled) == 0:
-            raise DataError(
-                f"data.tasks.{task}: no training row has a label; check its target, or leave the task out"
-            )
+            raise DataError(f"data.tasks.{task}: no training row has a label; check its target, or leave the task out")
         statistics[task] = {
             "mean": labelled.mean(axis=0).tolist(),
             "std": labelled.std(axis=0).tolist(),

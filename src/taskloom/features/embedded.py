@@ -76,8 +76,8 @@ class Embedded:
 
     def view(self, v: int) -> View:
         """View v alone."""
-        history = None if self.history is None else self.history[:, v]
-        return View(self.fields[:, v], self.dense, history, self.mask, self.prior)
+        fields, *others = (_view(tensor, v) for tensor in self.tensors())
+        return View(fields, self.dense, others[0] if others else None, self.mask, self.prior)
 
     def for_task(self, k: int) -> View:
         """What task k reads: its own view where there is one, else the shared one."""
@@ -90,3 +90,8 @@ class Embedded:
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors that every path from the embedding tables to a loss crosses."""
         return (self.fields,) if self.history is None else (self.fields, self.history)
+
+
+def _view(tensor: Tensor, v: int) -> Tensor:
+    # The only view is taken by its shape: the gradient of an index is filled up to the size of all views.
+    return tensor.squeeze(1) if tensor.shape[1] == 1 else tensor[:, v]

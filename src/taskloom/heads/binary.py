@@ -18,7 +18,7 @@ from taskloom.tasks import TargetStatistics, Task
 class BinaryHead(Head):
     r"""A logit r with cross-entropy; predicts the probability :math:`\sigma(r)`.
 
-    .. math:: \ell = -y \log \sigma(r) - (1 - y) \log (1 - \sigma(r)), \qquad r = s \cdot (\mathrm{tower} + \mathrm{wide})
+    .. math:: r = s\, (\mathrm{tower} + \mathrm{wide}), \qquad \ell = -y \log \sigma(r) - (1 - y) \log (1 - \sigma(r))
 
     The output begins at the log odds of the base rate. The scale s puts what tasks share on one footing: a regression
     head reads scores in standard deviations of its target, and a yes or no that follows from such a score through
@@ -46,9 +46,7 @@ class BinaryHead(Head):
 
     def loss(self, raw: Tensor, target: Tensor, context: Batch) -> Tensor:
         """Cross-entropy of each row (B,)."""
-        return functional.binary_cross_entropy_with_logits(
-            raw.squeeze(1).float(), target.squeeze(1), reduction="none"
-        )
+        return functional.binary_cross_entropy_with_logits(raw.squeeze(1).float(), target.squeeze(1), reduction="none")
 
     def predict(self, raw: Tensor) -> Tensor:
         """Probabilities (B,)."""

@@ -33,9 +33,7 @@ def binary_metrics() -> dict[str, MetricSpec]:
             ranks=True,
             defined=has_positive,
         ),
-        "calibration_error": MetricSpec(
-            BinaryCalibrationError(n_bins=15, norm="l1", validate_args=False), False
-        ),
+        "calibration_error": MetricSpec(BinaryCalibrationError(n_bins=15, norm="l1", validate_args=False), False),
         "gauc": MetricSpec(GroupedAUC(), True, grouped=True, ranks=True, defined=both_classes),
         "gauc_coverage": MetricSpec(GroupedAUCCoverage(), None, grouped=True, ranks=True),
     }

@@ -152,9 +152,7 @@ def summary_table(summary: Summary, mark: bool = False) -> Table:
 def write_summary(summary: Summary, folder: Path) -> None:
     """Writes ``summary.json`` (with every value) and ``summary.csv`` (means and deviations)."""
     rows = [*summary.rows, *summary.floors]
-    numbers = [
-        {m: {"mean": _mean(v), "std": _std(v), "values": v} for m, v in row.values.items()} for row in rows
-    ]
+    numbers = [{m: {"mean": _mean(v), "std": _std(v), "values": v} for m, v in row.values.items()} for row in rows]
     write_json(
         folder / "summary.json",
         {
@@ -236,11 +234,7 @@ def _std(values: Sequence[float]) -> float | None:
 
 
 def _best(rows: Sequence[Row], metric: str, higher: bool) -> float | None:
-    means = [
-        round(mean, 4)
-        for row in rows
-        if (mean := _mean(row.values[metric])) is not None and math.isfinite(mean)
-    ]
+    means = [round(mean, 4) for row in rows if (mean := _mean(row.values[metric])) is not None and math.isfinite(mean)]
     if len(means) < 2:
         return None
     return max(means) if higher else min(means)

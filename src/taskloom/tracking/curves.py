@@ -61,9 +61,7 @@ def draw_curves(folder: Path | str) -> Path:
         panels.append(Panel(task, label, _by_epoch(rows, name), best.get(task, best.get("all"))))
     panels = [panel for panel in panels if panel.points]
     if not panels:
-        raise RunError(
-            f"{run.metrics} has no losses or validation metrics; train for an epoch before drawing"
-        )
+        raise RunError(f"{run.metrics} has no losses or validation metrics; train for an epoch before drawing")
     path = run.path / "curves.png"
     _draw(panels, _title(record), path)
     return path
@@ -100,9 +98,7 @@ def _draw(panels: Sequence[Panel], title: str, path: Path) -> None:
     for axes, panel in zip(grid.flat, panels, strict=False):
         epochs, values = zip(*panel.points, strict=True)
         axes.plot(epochs, values, color=_INK, linewidth=1.6, marker="o", markersize=4 if last <= 12 else 2)
-        axes.set_title(
-            panel.title if len(panel.title) <= 20 else panel.title[:19] + "…", fontsize=9.5, loc="left"
-        )
+        axes.set_title(panel.title if len(panel.title) <= 20 else panel.title[:19] + "…", fontsize=9.5, loc="left")
         axes.set_xlabel("epoch", fontsize=8.5)
         axes.set_ylabel(panel.label, fontsize=8.5)
         axes.set_xlim(0.5, last + 0.5)

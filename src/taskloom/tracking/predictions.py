@@ -57,9 +57,7 @@ def read_predictions(folder: RunFolder) -> pl.DataFrame:
     """
     path = folder.predictions / "test.parquet"
     if not path.exists():
-        raise RunError(
-            f"{folder.path} has no predictions; finish the run or repeat its test with evaluate.py"
-        )
+        raise RunError(f"{folder.path} has no predictions; finish the run or repeat its test with evaluate.py")
     try:
         return pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:

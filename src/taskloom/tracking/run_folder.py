@@ -102,9 +102,7 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{self.file} cannot be read ({error}); restore it or start anew") from None
         if not isinstance(record, dict) or record.get("state") not in STATES:
-            raise RunError(
-                f"{self.file} is not a run's record: its state is none of {', '.join(STATES)}; restore it"
-            )
+            raise RunError(f"{self.file} is not a run's record: its state is none of {', '.join(STATES)}; restore it")
         return record
 
     def update(self, **changes: Any) -> None:

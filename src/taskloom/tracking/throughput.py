@@ -69,9 +69,7 @@ class Throughput(Callback):
         """Start the clock; not called where a run goes on in the middle of an epoch."""
         self._start()
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Start the clock where the epoch's start did not."""
         if self._running_since is None:
             self._start()

@@ -48,9 +48,7 @@ def score_floors(
         order = columns.row.argsort()
         place = order[torch.searchsorted(columns.row[order], outcome.row)]
         user, item = _ids(data, columns)
-        ratings = FloorData(
-            _ratings(data, "train", rated), _ratings(data, "val", rated), user[place], item[place]
-        )
+        ratings = FloorData(_ratings(data, "train", rated), _ratings(data, "val", rated), user[place], item[place])
     return floor_scores(names, tasks, ratings, data.store.folder / "floors")
 
 

@@ -57,9 +57,7 @@ def start_phase(module: MultiTaskModule, phase: Phase) -> None:
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(re.match(phase.trained, name) is not None)
     if not any(parameter.requires_grad for parameter in module.parameters()):
-        raise ConfigError(
-            f"method: phase {phase.name} trains nothing: no parameter's name matches {phase.trained!r}"
-        )
+        raise ConfigError(f"method: phase {phase.name} trains nothing: no parameter's name matches {phase.trained!r}")
 
 
 def steps_an_epoch(data: L.LightningDataModule, limit: float | None) -> int:

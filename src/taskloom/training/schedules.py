@@ -19,9 +19,7 @@ def constant(optimizer: Optimizer, total_steps: int, warmup_steps: NonNegativeIn
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / (warmup_steps + 1)))
 
 
-def cosine(
-    optimizer: Optimizer, total_steps: int, warmup_steps: NonNegativeInt = 0, final: Share = 0.0
-) -> LambdaLR:
+def cosine(optimizer: Optimizer, total_steps: int, warmup_steps: NonNegativeInt = 0, final: Share = 0.0) -> LambdaLR:
     r"""Half a cosine from the learning rate of the config down to a share of it.
 
     .. math:: \eta_t = \eta \big( f + (1 - f) \tfrac{1}{2} (1 + \cos \pi t / T) \big)
