@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from taskloom.errors import RunError
+from taskloom.tracking.run_folder import RunFolder
 from taskloom.training.checkpoint import read_checkpoint
 from taskloom.training.job import evaluate_job, resume_job, run_job
 
@@ -138,6 +139,16 @@ def test_a_changed_plugin_stops_a_resumption(compose, tmp_path, capsys):
     plugin.write_text("x = 2\n")
     with pytest.raises(RunError, match="a plugin has changed since the run began"):
         resume_job(tmp_path / "run")
+
+
+def test_a_run_that_is_still_running_is_not_resumed(compose, tmp_path, capsys):
+    run_job(compose("debug=step"), tmp_path / "run")
+    folder = RunFolder.open(tmp_path / "run")
+    folder.update(state="running")
+    with folder.hold(), pytest.raises(RunError, match="is still running in another process"):
+        resume_job(folder.path)
+    assert folder.read()["state"] == "running"
+    assert resume_job(folder.path)["state"] == "done"
 
 
 def test_a_folder_without_checkpoint_cannot_be_evaluated(compose, tmp_path, capsys):

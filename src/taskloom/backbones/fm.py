@@ -36,7 +36,9 @@ class Factorise(nn.Module):
 
     def forward(self, view: View) -> Tensor:
         """(B, F, D) and (B, C) to (B, F + (D - 1) + W)."""
-        first, vectors = view.fields[..., 0], view.fields[..., 1:]
+        # Not two slices: the gradient of each would be filled up to the size of both.
+        first, vectors = view.fields.split([1, view.fields.shape[2] - 1], dim=2)
+        first = first.squeeze(2)
         p, q, c = torch.matmul(self.sides.to(vectors.dtype), vectors).unbind(1)
         product = self.product_dropout(p * q)
         if self.layer is None:

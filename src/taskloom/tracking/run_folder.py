@@ -1,10 +1,12 @@
 """RunFolder: the folder of one run, and the run.json in it that says what the run is and how it ended."""
 
+import fcntl
 import json
 import math
 import os
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -116,6 +118,20 @@ class RunFolder:
             record.pop("reason", None)
             (self.path / "traceback.txt").unlink(missing_ok=True)
         write_json(self.file, record)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """The folder is this process's until the block ends, or the process does, in whatever way.
+
+        Raises:
+            RunError: another process that is alive holds it.
+        """
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"{self.path} is still running in another process; wait for it, or stop it") from None
+            yield
 
     def fail(self, error: BaseException) -> None:
         """Say that the run failed and why; keep the traceback where the cause was a defect.

@@ -83,14 +83,16 @@ def run_job(config: Config, folder: Path) -> dict[str, Any]:
         "plugins": plugin_records(config["plugins"]),
         **describe(),
     }
-    return _in_folder(RunFolder.create(folder, record), _train)
+    run_folder = RunFolder.create(folder, record)
+    with run_folder.hold():
+        return _in_folder(run_folder, _train)
 
 
 def resume_job(folder: Path) -> dict[str, Any]:
     """Goes on with a run that was killed or failed, from its ``last.ckpt`` or, without one, from the beginning.
 
     Raises:
-        RunError: the folder holds no run, or its plugins have changed since.
+        RunError: the folder holds no run or one that is still running, or its plugins have changed since.
     """
     run_folder = RunFolder.open(folder)
     record = run_folder.read()
@@ -102,8 +104,9 @@ def resume_job(folder: Path) -> dict[str, Any]:
             f"{folder}: a plugin has changed since the run began ({', '.join(p['path'] for p in now)}); "
             "restore it, or start a new run"
         )
-    run_folder.update(state="running", resumed=record.get("resumed", 0) + 1)
-    return _in_folder(run_folder, _train)
+    with run_folder.hold():
+        run_folder.update(state="running", resumed=record.get("resumed", 0) + 1)
+        return _in_folder(run_folder, _train)
 
 
 def evaluate_job(folder: Path) -> dict[str, Any]:
