@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from taskloom.backbones.mlp import MLP
 from taskloom.data.loader import Columns, ShuffledLoader
+from taskloom.errors import ConfigError
 from taskloom.module import MultiTaskModule
 from taskloom.schema import Batch, Feature, Schema
 from taskloom.sharing.hard_sharing import HardSharing
@@ -78,24 +79,32 @@ class Rows(L.LightningDataModule):
 class BareLoop:
     """What one writes for this model alone: gather, forward, loss, backward, step.
 
-    For hard sharing over an MLP the network is written out by hand too; other models lend their own, so that
-    for them the loop alone is compared. All rows have all labels, so there is no mask.
+    The network is the module's own, so that the loop alone is compared; hard sharing over an MLP can be written
+    out by hand as well, without masks, views and registries. All rows have all labels.
 
     Args:
         module: whose weights it begins with.
         data: the rows.
         device: to train on.
         settings: ``precision`` and ``gradient_clip_val`` as the platform's trainer has them.
+        by_hand: whether the network is written out by hand.
+
+    Raises:
+        ConfigError: a network that is not written out here.
     """
 
-    def __init__(self, module: MultiTaskModule, data: Rows, device: torch.device, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, module: MultiTaskModule, data: Rows, device: torch.device, settings: Mapping[str, Any], by_hand: bool
+    ) -> None:
         module = copy.deepcopy(module).to(device)
         self.columns, self.batch_size, self.device = data.columns, data.batch_size, device
         self.autocast, self.clip = settings["precision"] == "bf16-mixed", settings["gradient_clip_val"]
-        self.by_hand = isinstance(module.sharing, HardSharing) and isinstance(module.sharing.backbone, MLP)
-        if module.features.l2 or module.features.dropout.p:
-            self.by_hand = False
-        self.loss = _by_hand(module) if self.by_hand else _lent(module)
+        plain = isinstance(module.sharing, HardSharing) and isinstance(module.sharing.backbone, MLP)
+        if by_hand and (not plain or module.features.l2 or module.features.dropout.p):
+            raise ConfigError(
+                "--by-hand: only model=hard_sharing backbone=mlp without features.l2 and features.dropout is written out"
+            )
+        self.loss = _by_hand(module) if by_hand else _lent(module)
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self.optimizer = module.make_optimizer(self.parameters)
 

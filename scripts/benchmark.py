@@ -104,6 +104,7 @@ def configure(overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
         raise ConfigError("\n".join(problem.text for problem in problems))
     config = composed.config
     config["tasks"], config["trainer"]["limit_val_batches"] = None, 0
+    config["parameter_groups"] = {}  # the bare loop has one group, without weight decay
     return config, str(composed.choices["model"])
 
 
@@ -120,7 +121,9 @@ def measure_loader(data: Rows) -> float:
     return statistics.median(rates)
 
 
-def benchmark(overrides: Sequence[str], rows: int, pairs: int, steps: int, threads: int) -> dict[str, Any]:
+def benchmark(
+    overrides: Sequence[str], rows: int, pairs: int, steps: int, threads: int, by_hand: bool
+) -> dict[str, Any]:
     """Runs everything in a temporary folder and gives the result."""
     quiet()
     warnings.filterwarnings("ignore", message="You defined a `validation_step`")  # on purpose: none is timed
@@ -142,7 +145,7 @@ def benchmark(overrides: Sequence[str], rows: int, pairs: int, steps: int, threa
             if name not in ("best", "throughput")  # the best epoch needs validation
         }
         initial = copy.deepcopy(module)
-        turns = ByTurns(lambda: BareLoop(initial, data, module.device, settings), throughput, steps)
+        turns = ByTurns(lambda: BareLoop(initial, data, module.device, settings, by_hand), throughput, steps)
         listed = [throughput, *callbacks.values(), turns]
         logger = MetricsFile(folder / "metrics.jsonl")
         trainer = make_trainer(settings, listed, [logger], folder, pairs + 1)
@@ -163,7 +166,7 @@ def benchmark(overrides: Sequence[str], rows: int, pairs: int, steps: int, threa
         "first_step_s": round(throughput.result()["first_step_s"] - making_data, 2),
         "peak_memory_mb": turns.peak_memory["host"],
         **({"peak_cuda_memory_mb": turns.peak_memory["cuda"]} if "cuda" in turns.peak_memory else {}),
-        "bare_network": "by hand" if turns.bare.by_hand else "the platform's",
+        "bare_network": "by hand" if by_hand else "the platform's",
         "device": str(turns.bare.device),
         "precision": config["trainer"]["precision"],
         "threads": threads,
@@ -198,6 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=7, help="pairs of epochs (default 7)")
     parser.add_argument("--steps", type=int, default=120, help="steps of an epoch (default 120)")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU (default 2)")
+    parser.add_argument("--by-hand", action="store_true", help="the bare loop's network is written out by hand as well")
     arguments = vars(parser.parse_intermixed_args(argv))
     for name in ("rows", "pairs", "steps", "threads"):
         if arguments[name] < 1:

@@ -17,18 +17,19 @@ from taskloom.training.build import make_module
 SMALL = ["data.batch_size=64", "trainer.accelerator=cpu", "backbone.hidden=[8]", "heads.hidden=[4]"]
 
 
-def made(folder: Path, *overrides: str) -> tuple[bare_loop.Rows, bare_loop.BareLoop, object]:
+def made(folder: Path, *overrides: str, by_hand: bool = False) -> tuple[bare_loop.Rows, bare_loop.BareLoop, object]:
     config, _ = benchmark.configure([*SMALL, *overrides])
     data = bare_loop.Rows(folder, 640, 64, seed=1)
     torch.manual_seed(0)
     module = make_module(config, data)
-    return data, bare_loop.BareLoop(module, data, torch.device("cpu"), config["trainer"]), module
+    return data, bare_loop.BareLoop(module, data, torch.device("cpu"), config["trainer"], by_hand), module
 
 
 @pytest.mark.parametrize(
     ("overrides", "by_hand"),
     [
         ([], True),
+        ([], False),
         (["trainer.gradient_clip_val=0.01"], True),
         (["trainer.precision=bf16-mixed"], True),
         (["model=soft_sharing"], False),
@@ -36,8 +37,7 @@ def made(folder: Path, *overrides: str) -> tuple[bare_loop.Rows, bare_loop.BareL
     ],
 )
 def test_bare_loop_takes_the_platforms_steps(tmp_path: Path, overrides: list[str], by_hand: bool) -> None:
-    data, bare, module = made(tmp_path, *overrides)
-    assert bare.by_hand == by_hand
+    data, bare, module = made(tmp_path, *overrides, by_hand=by_hand)
     bf16 = "trainer.precision=bf16-mixed" in overrides
     optimizer = module.make_optimizer(list(module.parameters()))
     for batch in data.train_dataloader():
