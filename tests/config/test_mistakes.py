@@ -32,10 +32,6 @@ TOGETHER = [
         ("features.dropout=1", "features.dropout must be < 1, got 1"),
         ("trainer.threads=0", "trainer.threads must be >= 1, got 0"),
         (
-            "floors=[bais]",
-            "floors[0] must be constant, bias or factorisation, got 'bais': did you mean bias?",
-        ),
-        (
             "+parameter_groups.deep.patern=x",
             "Unknown key parameter_groups.deep.patern: did you mean pattern?",
         ),

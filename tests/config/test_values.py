@@ -62,7 +62,7 @@ def test_right(annotation: Any, value: Any) -> None:
         (Section, 3, "x must be a mapping, got 3"),
         (Literal[0, 1], False, "x must be 0 or 1, got false"),
         (NonNegative, float("nan"), "x must be >= 0, got nan"),
-        (Annotated[list[int], MinLen(1)], [], "x is not right: List should have at least 1 item"),
+        (Annotated[list[int], MinLen(1)], [], "x must have at least 1 entry, got []"),
     ],
 )
 def test_wrong(annotation: Any, value: Any, message: str) -> None:
