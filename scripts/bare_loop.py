@@ -102,7 +102,7 @@ class BareLoop:
         plain = isinstance(module.sharing, HardSharing) and isinstance(module.sharing.backbone, MLP)
         if by_hand and (not plain or module.features.l2 or module.features.dropout.p):
             raise ConfigError(
-                "--by-hand: only model=hard_sharing backbone=mlp, without features.l2 and features.dropout, is written out"
+                "--by-hand: written out is model=hard_sharing backbone=mlp, without features.l2 or dropout of features"
             )
         self.loss = _by_hand(module) if by_hand else _lent(module)
         self.parameters = [p for p in module.parameters() if p.requires_grad]
