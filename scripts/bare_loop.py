@@ -3,7 +3,6 @@
 import copy
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +67,7 @@ class Rows(L.LightningDataModule):
             np.save(folder / f"{name}.npy", values)
         means, stds = targets.mean(0).tolist(), targets.std(0).tolist()
         self.statistics = [TargetStatistics((m,), (s,), n) for m, s in zip(means, stds, strict=True)]
-        self.columns = Columns(
-            *(torch.from_numpy(np.load(folder / f"{field.name}.npy", mmap_mode="c")) for field in fields(Columns))
-        )
+        self.columns = Columns.open(folder)
 
     def train_dataloader(self) -> ShuffledLoader:
         return ShuffledLoader(self.columns, [[k] for k in range(len(TASKS))], self.batch_size, seed=self.seed)

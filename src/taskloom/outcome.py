@@ -21,8 +21,9 @@ class Outcome:
     """Predictions and targets of N rows, in the order of their row numbers; on the CPU.
 
     Args:
-        predictions: of each task, (N,) or (N, t), in the target's own units.
-        targets: of each task, the same shape.
+        predictions: of each task, (N,) or (N, t), in the target's own units; (N, C) where they are probabilities of
+            C classes.
+        targets: of each task, (N,), or (N, t) where it has t target columns.
         labelled: bool (N, K).
         group: int64 (N,).
         row: int64 (N,).
@@ -42,7 +43,7 @@ class Outcome:
         return replace(self, predictions=[prediction.cpu() for prediction in predictions])
 
     def score(self, tasks: Sequence[Task], specs: Sequence[Mapping[str, MetricSpec]]) -> dict[str, float]:
-        """Every metric of every task, keyed ``task/metric``."""
+        """Every metric of every task, keyed ``task/metric``; grouped ones where there are groups."""
         values: dict[str, float] = {}
         for k, (task, spec) in enumerate(zip(tasks, specs, strict=True)):
             mask = self.labelled[:, k]
@@ -61,13 +62,13 @@ class OutcomeCollector:
 
         Args:
             batch: B rows.
-            predictions: of each task, (B,) or (B, t).
+            predictions: of each task, (B,), (B, t) or (B, C).
             columns: of each task, where its targets stand in ``batch.targets``.
         """
         self._parts.append(
             Outcome(
                 [prediction.detach().float().cpu() for prediction in predictions],
-                [batch.targets[:, c].reshape(p.shape).cpu() for c, p in zip(columns, predictions, strict=True)],
+                [batch.targets[:, c if len(c) > 1 else c[0]].cpu() for c in columns],
                 batch.labelled.cpu(),
                 batch.group.cpu(),
                 batch.row.cpu(),

@@ -94,8 +94,16 @@ class TargetStatistics:
         mean: per target column; the base rate of a binary one.
         std: per target column, population form; 0 for a constant column.
         n: labelled training rows.
+        least: per target column, the smallest value; empty where nobody looked.
+        values: the distinct values over all target columns, rising; empty where there are more than 1,000.
+        counts: how often each of ``values`` occurs.
+        transformed: the same of log1p(target), for a task whose options say ``transform: log1p``.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     n: int
+    least: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
+    transformed: "TargetStatistics | None" = None

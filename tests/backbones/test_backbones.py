@@ -43,6 +43,25 @@ def test_fm_wide_part_passes_by_the_deeper_layers():
     assert torch.equal(shallow(VIEW)[:, : shallow.wide], deep(VIEW)[:, : deep.wide])
 
 
+def test_fm_of_one_side_takes_the_products_of_all_pairs_and_trains_them():
+    fields = VIEW.fields[:, [0, 1, 3]].clone().requires_grad_()
+    backbone = FM(InputSpec((*FIELDS[:2], FIELDS[3]), dim=3, n_dense=2), hidden=[4], detach=True)
+    h = backbone(View(fields, VIEW.dense))
+    first, v = fields[..., 0], fields[..., 1:]
+    pairs = (v[:, 0] * v[:, 1] + v[:, 0] * v[:, 2] + v[:, 1] * v[:, 2]).sum(1)
+    torch.testing.assert_close(h[:, : backbone.wide].sum(1), first.sum(1) + pairs)
+    h[:, backbone.wide :].sum().backward()
+    assert (fields.grad[..., 1:].abs().sum((0, 2)) > 0).all()
+
+
+def test_fm_without_any_field_reads_the_dense_columns():
+    backbone = FM(InputSpec((), dim=3, n_dense=2), hidden=[4])
+    dense = torch.randn(5, 2)
+    h = backbone(View(torch.zeros(5, 0, 3), dense))
+    assert h.shape == (5, backbone.width)
+    assert not torch.equal(h, backbone(View(torch.zeros(5, 0, 3), dense * 2)))
+
+
 def test_dense_columns_reach_the_mlp():
     for backbone in (MLP(INPUTS, hidden=[4]), FM(INPUTS, hidden=[4])):
         other = View(VIEW.fields, VIEW.dense * 3)
@@ -50,8 +69,6 @@ def test_dense_columns_reach_the_mlp():
 
 
 def test_what_cannot_be_is_said():
-    with pytest.raises(ConfigError, match="no embedded feature with side item; add one or take backbone=mlp"):
-        FM(InputSpec(FIELDS[:2], dim=3), hidden=[4])
     with pytest.raises(ConfigError, match=r"features.dim must be >= 2, got 1"):
         FM(InputSpec(FIELDS, dim=1), hidden=[4])
     with pytest.raises(ConfigError, match="at least one layer"):

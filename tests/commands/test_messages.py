@@ -54,7 +54,10 @@ def records(root: Path, pattern: str = "train/runs/*") -> list[dict[str, Any]]:
             ["trainer=gpu"],
             "trainer.accelerator is gpu, but PyTorch finds none on this machine: choose trainer=cpu",
         ),
-        (["floors=[bais]"], "floors: no floor 'bais': did you mean bias? there are bias, constant, factorisation"),
+        (
+            ["floors=[bais]"],
+            "floors: no floor 'bais': did you mean bias? there are bias, boosting, constant, factorisation, ",
+        ),
         (
             ["parameter_groups.trunks.pattern='('"],
             "parameter_groups.trunks.pattern: '(' is no regular expression",
@@ -62,7 +65,7 @@ def records(root: Path, pattern: str = "train/runs/*") -> list[dict[str, Any]]:
         (["backbone=mlp", "backbone.hidden=[]"], "backbone.hidden must have at least 1 entry, got []"),
         (
             ["data.split.kind=randm"],
-            "data.split.kind must be one of random, per_user, global_time, got 'randm'",
+            "data.split.kind must be random, per_user, leave_last, global_time, group or column, got 'randm'",
         ),
         (["+data.features.age.column=agee"], "data.features.age.column: the data has no column 'agee'"),
         (

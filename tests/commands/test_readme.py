@@ -5,6 +5,7 @@ shows is in test_train_command.py and near the end of this file.
 """
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -123,6 +124,9 @@ def call(command: Command, project: Path, extra: list[str]) -> int:
     name = Path(command.words[1]).stem
     words = command.words[2:]
     trains = name == "train" and not any(word.startswith("resume=") for word in words)
+    if name == "data":
+        extra = [override for override in extra if override.startswith(("data.source", "paths."))]
+        return run_command(name, small(words, extra), project / "conf")
     return run_command(name, small(words, extra) if trains else [*words, *extra], project / "conf")
 
 
@@ -191,7 +195,8 @@ def test_other_commands_are_there(command: Command) -> None:
 
 
 def test_what_python_runs_is_there() -> None:
-    scripts = [command.words[1] for command in COMMANDS if command.words[0] == "python"]
+    own = {name for page in PAGES for name in page.files}
+    scripts = [c.words[1] for c in COMMANDS if c.words[0] == "python" and c.words[1] not in own]
     scripts += re.findall(r"python (\w+/\w+\.py)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert [script for script in dict.fromkeys(scripts) if not (ROOT / script).is_file()] == []
 
@@ -209,10 +214,14 @@ def test_a_page_can_be_followed(
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text, encoding="utf-8")
     (project / "shop.csv").write_text(shop(), encoding="utf-8")
-    here = settings(small_run, project)
+    # Factorisation suits none of the tables of docs/own_tables.md, and the page on floors names its own.
+    here = [o if not o.startswith("floors=") else "floors=[constant]" for o in settings(small_run, project)]
     runs = project / "logs/train/runs"
     for command in page.commands:
         if command.words[0] != "python" or NINE in command.line or "--help" in command.line:
+            continue
+        if command.words[1] in page.files:
+            runpy.run_path(str(project / command.words[1]))
             continue
         extra = here
         if "resume=last" in command.words or "run=last" in command.words:

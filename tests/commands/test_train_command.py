@@ -52,7 +52,8 @@ def test_a_value_out_of_range_in_the_real_configs() -> None:
     answer = call("src/train.py", "model=soft_sharing", "model.strength=-1", "data.features.age.kind=dnse")
     assert answer.returncode == 2
     assert answer.stderr.splitlines() == [
-        "data.features.age.kind must be categorical, bag or dense, got 'dnse': did you mean dense?",
+        "data.features.age.kind must be categorical, bag, dense, text, time, asof, history or group, got 'dnse': "
+        "did you mean dense?",
         "model.strength must be >= 0, got -1",
     ]
 

@@ -1,5 +1,6 @@
 """Every YAML in conf/ composes, passes preflight, and takes a step of training, validation and test."""
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -37,8 +38,13 @@ def test_it_begins_with_a_comment(group: str, member: str) -> None:
     assert yaml.safe_load(text) is not None
 
 
-def overrides(group: str, member: str, small_run: list[str]) -> list[str]:
+def overrides(group: str, member: str, small_run: list[str], folder: Path) -> list[str]:
     """A command line that chooses the member, for one step on small data."""
+    if group == "data":
+        folder.mkdir()
+        sample = importlib.import_module(f"samples.{member}").write(folder)
+        keep = [o for o in [*small_run, SMALL] if not o.startswith(("data.source", "floors"))]
+        return [*keep, f"data={member}", "floors=null", *sample]
     own = {"debug": "debug", "logger": "logger"}.get(group)
     keep = [o for o in [*small_run, SMALL] if own is None or not o.startswith(f"{own}=")]
     if group == "debug":
@@ -59,7 +65,7 @@ def test_it_composes_and_takes_a_step(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     with composer(CONF, "train") as compose:
-        composed = compose.compose(overrides(group, member, small_run))
+        composed = compose.compose(overrides(group, member, small_run, tmp_path / "sample"))
     assert not composed.problems
     if group not in ("hydra", "experiment"):
         assert composed.choices[group] == member
@@ -70,7 +76,11 @@ def test_it_composes_and_takes_a_step(
     assert problems == []
     record = run_job(composed.config, tmp_path / "run")
     assert record["state"] == "done"
-    assert set(record["main_metrics"]) == {"like", "rating"}
+    if group != "data":
+        assert set(record["main_metrics"]) == {"like", "rating"}
+    else:
+        assert set(record["main_metrics"]) <= set(composed.config["data"]["tasks"])
+        assert record["floors"]
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert any("val/score" in line for line in lines)
     assert any("train/loss" in line for line in lines)

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from taskloom.data.acquire import Origin, acquire
+from taskloom.data.download import download
 from taskloom.errors import DataError
 
 CONTENT = {"inner/a.txt": b"alpha", "inner/b.txt": b"beta" * 1000}
@@ -41,7 +42,9 @@ def lines():
 def fetch(tmp_path, lines, site):
     """Runs acquire with a home page and a pip of our own."""
 
-    def run(address="http://127.0.0.1:9/none.zip", md5="", wheel=None, source=None, check=lambda raw: None):
+    def run(
+        address="http://127.0.0.1:9/none.zip", md5="", wheel=None, source=None, check=lambda raw: None, package=True
+    ):
         if wheel is None:
             pip = (sys.executable, "-c", "import sys; sys.exit('ERROR: No matching distribution found')")
         else:
@@ -52,7 +55,7 @@ def fetch(tmp_path, lines, site):
                 "sys.argv[sys.argv.index('--dest') + 1] + '/some-1.whl')"
             )
             pip = (sys.executable, "-c", code)
-        origin = Origin("things", address, md5, "some==1", wanted)
+        origin = Origin("things", address, wanted, md5, "some==1" if package else None)
         return acquire(origin, source, tmp_path / "raw", complete, check, lines.append, pip)
 
     return run
@@ -105,6 +108,31 @@ def test_wrong_checksum_stops(fetch, tmp_path, site):
     ):
         fetch(home.address, "00ff", wheel=body)
     assert raw_entries(tmp_path) == []
+
+
+def test_without_a_checksum_the_content_alone_is_checked(fetch, tmp_path, site):
+    checked = []
+    with site(archive_bytes(CONTENT, tmp_path)) as home:
+        raw = fetch(home.address, md5=None, check=checked.append)
+    assert complete(raw.path)
+    assert [each.came_from for each in checked] == [f"home page {home.address}"]
+
+
+def test_without_a_wheel_the_home_page_is_the_only_way(fetch, tmp_path):
+    with pytest.raises(DataError) as error:
+        fetch(wheel=archive_bytes(CONTENT, tmp_path), package=False)
+    assert "wheel" not in str(error.value)
+    assert raw_entries(tmp_path) == []
+
+
+@pytest.mark.parametrize(("large", "said"), [(1000, ["20%", "50%", "70%"]), (1001, [])])
+def test_a_large_download_says_how_far_it_is(tmp_path, site, lines, monkeypatch, large, said):
+    monkeypatch.setattr("taskloom.data.download.LARGE", large)
+    monkeypatch.setattr("taskloom.data.download.CHUNK", 250)
+    with site(bytes(1000)) as home:
+        path = download(home.address, None, tmp_path / "there", lines.append)
+    assert path.read_bytes() == bytes(1000)
+    assert lines == [f"data.zip: {share} of 0 MB" for share in said]
 
 
 def test_wrong_content_of_a_download_stops_and_leaves_nothing(fetch, tmp_path):
@@ -171,6 +199,29 @@ def test_source_is_the_only_way_where_it_is_given(fetch, tmp_path):
     assert raw == fetch(source=tmp_path / "mine.zip")
 
 
+def test_a_known_zip_is_not_read_again_and_a_changed_one_is(fetch, tmp_path, monkeypatch):
+    mine = tmp_path / "mine.zip"
+    mine.write_bytes(archive_bytes(CONTENT, tmp_path))
+    first = fetch(source=mine)
+    with monkeypatch.context() as patch:
+        patch.setattr("taskloom.data.acquire.hashlib", None)
+        assert fetch(source=mine) == first
+    mine.write_bytes(archive_bytes(CONTENT | {"inner/a.txt": b"gamma"}, tmp_path))
+    second = fetch(source=mine)
+    assert second.path != first.path
+    assert (second.path / "a.txt").read_bytes() == b"gamma"
+    assert (first.path / "a.txt").read_bytes() == b"alpha"
+
+
+def test_half_a_folder_of_a_zip_is_made_anew(fetch, tmp_path):
+    mine = tmp_path / "mine.zip"
+    mine.write_bytes(archive_bytes(CONTENT, tmp_path))
+    raw = fetch(source=mine)
+    (raw.path / "b.txt").unlink()
+    assert fetch(source=mine) == raw
+    assert complete(raw.path)
+
+
 def test_incomplete_folder_and_leftovers_are_not_taken_for_the_data(fetch, tmp_path, lines):
     (tmp_path / "raw" / "things").mkdir(parents=True)
     (tmp_path / "raw" / "things" / "a.txt").write_text("half")
@@ -181,7 +232,7 @@ def test_incomplete_folder_and_leftovers_are_not_taken_for_the_data(fetch, tmp_p
 
 
 def test_pip_that_is_not_there(fetch, tmp_path, lines):
-    origin = Origin("things", "http://127.0.0.1:9/none.zip", "", "some==1", wanted)
+    origin = Origin("things", "http://127.0.0.1:9/none.zip", wanted, "", "some==1")
     with pytest.raises(DataError, match="pip could not be started"):
         acquire(
             origin,

@@ -6,9 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskloom.data.encode import Encoding, encode, fit
-from taskloom.data.spec import FeatureSpec
+from taskloom.data.encode import Encoding, Fitter, encode
+from taskloom.data.feature_spec import FeatureSpec
 from taskloom.errors import ConfigError
+
+
+def fit(spec, train):
+    fitter = Fitter(spec)
+    fitter.add(train)
+    return fitter.finish()
 
 
 def spec(kind, **options):
@@ -81,8 +87,8 @@ def test_kinds_lie_side_by_side_in_order():
     assert columns["dense"].tolist() == [[-1], [1]]
     none = encode([], frame)
     assert {name: (values.shape, values.dtype) for name, values in none.items()} == {
-        "categorical": ((2, 0), np.int64),
-        "bags": ((2, 0), np.int64),
+        "categorical": ((2, 0), np.int32),
+        "bags": ((2, 0), np.int32),
         "dense": ((2, 0), np.float32),
     }
 
@@ -92,7 +98,7 @@ def test_kinds_lie_side_by_side_in_order():
     [
         ("dense", pl.Series(["a"]), r"data\.features\.x: 'x' holds no numbers; make it kind: categorical"),
         ("categorical", pl.Series([["a"]]), "holds lists; make it kind: bag"),
-        ("bag", pl.Series(["a"]), "holds single values; make it kind: categorical or dense"),
+        ("bag", pl.Series(["a"]), "holds single values; give it a separator, or make it kind: categorical or dense"),
     ],
 )
 def test_a_kind_that_does_not_fit(kind, train, says):

@@ -1,4 +1,4 @@
-"""Binary and regression heads, and the registry."""
+"""Binary and regression heads, the registry, and what holds for every kind."""
 
 import math
 from functools import partial
@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from taskloom.config.heads import check_heads
 from taskloom.errors import ConfigError
 from taskloom.heads import HEADS, head_class
+from taskloom.metrics.scoring import score
 from taskloom.tasks import TargetStatistics, Task
 
 STATISTICS = TargetStatistics((0.25,), (0.5,), 100)
@@ -45,6 +47,75 @@ def test_regression_of_a_constant_target_stays_finite():
     assert head.loss(torch.zeros(1, 1), torch.tensor([[2.0]]), None).item() == 0
 
 
+LOGS = TargetStatistics((1.2,), (0.8,), 100)
+SECONDS = TargetStatistics((9.5,), (30.0,), 100, least=(0.0,), transformed=LOGS)
+
+
+def test_log1p_is_learnt_by_order_of_magnitude_and_predicted_in_its_own_units():
+    head = regression(SECONDS, transform="log1p")
+    raw, y = torch.tensor([[0.5], [-3.0]]), torch.tensor([[41.0], [0.0]])
+    z = torch.tensor([(math.log(42) - 1.2) / 0.8, (0 - 1.2) / 0.8])
+    torch.testing.assert_close(head.loss(raw, y, None), (raw[:, 0] - z).square())
+    # A mean of logs below 0 is no time: the second prediction is kept at 0.
+    torch.testing.assert_close(head.predict(raw), torch.tensor([math.exp(1.2 + 0.4) - 1, 0.0]))
+    torch.testing.assert_close(head.predict(z[:, None]), y[:, 0])
+    torch.testing.assert_close(head.predict(head(torch.zeros(1, 5))), torch.tensor([math.exp(1.2) - 1]))
+    assert head.constant_prediction(1).tolist() == [9.5]  # what is best for RMSE in seconds
+
+
+def test_log1p_of_what_has_no_log_is_refused():
+    with pytest.raises(ConfigError, match=r"options.transform: log1p needs a target >= 0, .* down to -0.5; take trans"):
+        regression(TargetStatistics((1.0,), (1.0,), 9, least=(-0.5,), transformed=LOGS), transform="log1p")
+    with pytest.raises(ConfigError, match="needs the statistics of log"):
+        regression(transform="log1p")
+    problems = check_heads([Task("dwell", "regression", options={"transform": "log"})])
+    assert [p.text for p in problems] == [
+        "data.tasks.dwell.options.transform must be none or log1p, got 'log': did you mean log1p?"
+    ]
+
+
+EVERY = {
+    "binary": ((0.0, 1.0), {}),
+    "regression": ((0.0, 1.5, 9.0), {}),
+    "ordinal": ((1.0, 2.0, 5.0), {}),
+    "multiclass": ((0.0, 3.0, 7.0), {}),
+    "multilabel": ((0.0, 1.0), {"target": ("a", "b")}),
+    "count": ((0.0, 1.0, 4.0), {}),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(HEADS))
+def test_every_kind_keeps_the_contract(kind):
+    """Shapes, finite and unreduced losses, an unlabelled row's filling, one main metric with a direction, scores."""
+    values, more = EVERY[kind]
+    task = Task("t", kind, **more)
+    n = len(task.targets)
+    statistics = TargetStatistics(
+        (sum(values) / len(values),) * n, (1.0,) * n, 9, (min(values),) * n, values, (3,) * len(values)
+    )
+    head = HEADS[kind](task, statistics, 5, wide=2, hidden=[4])
+    g = torch.Generator().manual_seed(3)
+    h, target = torch.randn(9, 5, generator=g), torch.tensor(values)[torch.randint(0, len(values), (9, n), generator=g)]
+    raw = head(h)
+    assert raw.shape == (9, head.n_raw)
+    losses = head.loss(raw, target, None)
+    assert losses.shape == (9,)
+    assert (losses >= 0).all()
+    torch.testing.assert_close(head.loss(raw[3:5], target[3:5], None), losses[3:5])
+    assert head.loss(raw, torch.zeros(9, n), None).isfinite().all()  # 0 stands on rows without a label
+    losses.sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
+    prediction, constant = head.predict(raw).detach(), head.constant_prediction(9)
+    assert prediction.shape == constant.shape
+    assert prediction.shape[0] == 9
+    assert len(head.columns) == prediction[0].numel()
+    specs = head.metrics()
+    assert [spec.higher_is_better for spec in specs.values() if spec.main] in ([True], [False])
+    y, rows = target.squeeze(1), torch.arange(9)
+    for x in (prediction, constant):
+        assert all(math.isfinite(value) for value in score("t", specs, x, y, rows >= 0, rows // 5).values())
+
+
 @pytest.mark.parametrize("make", [binary, regression])
 def test_wide_channels_are_added_beside_the_tower(make):
     torch.manual_seed(0)
@@ -60,11 +131,6 @@ def test_wide_channels_are_added_beside_the_tower(make):
 
 def test_constant_prediction_is_the_mean():
     assert regression().constant_prediction(2).tolist() == [3.5, 3.5]
-
-
-def test_each_head_has_one_main_metric():
-    for head in (binary(), regression()):
-        assert sum(spec.main for spec in head.metrics().values()) == 1
 
 
 def test_an_unknown_kind_names_the_known_ones():

@@ -7,8 +7,10 @@ from torchmetrics.regression import MeanAbsoluteError
 
 from taskloom.errors import ConfigError
 from taskloom.metrics.binary import binary_metrics
+from taskloom.metrics.grouped_auc import GroupedAUC
+from taskloom.metrics.multiclass import multiclass_metrics
 from taskloom.metrics.regression import regression_metrics
-from taskloom.metrics.scoring import relative_gain, score
+from taskloom.metrics.scoring import listed, relative_gain, score
 from taskloom.metrics.spec import MetricSpec
 
 KINDS = pytest.mark.parametrize("metrics", [binary_metrics, regression_metrics])
@@ -39,7 +41,7 @@ def test_no_labelled_row_gives_nan_everywhere_and_no_warning(metrics):
         warnings.simplefilter("error")
         for n in (0, 40):
             got = score("t", metrics(), prediction[:n], target[:n], torch.zeros(n, dtype=torch.bool), group[:n])
-            assert got.keys() == {f"t/{name}" for name in metrics()}
+            assert got.keys() == {f"t/{name}" for name, spec in metrics().items() if n or not spec.grouped}
             assert all(math.isnan(value) for value in got.values())
 
 
@@ -64,6 +66,31 @@ def test_shapes_that_would_broadcast_are_refused():
     prediction, target, labelled, group = rows(4)
     with pytest.raises(ValueError, match=r"task t: .*\(4, 1\)"):
         score("t", regression_metrics(), prediction.unsqueeze(1), target, labelled, group)
+    with pytest.raises(ValueError, match=r"both be \(N,\) or \(N, t\).*\(4, 3\)"):
+        score("t", regression_metrics(), prediction.expand(3, 4).T, target, labelled, group)
+    with pytest.raises(ValueError, match=r"labelled and group \(N,\), got .*\(3,\)"):
+        score("t", regression_metrics(), prediction, target, labelled, group[:3])
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 2), (4, 4)])
+def test_probabilities_have_a_column_a_class(shape):
+    _, target, labelled, group = rows(4)
+    with pytest.raises(ValueError, match=r"task t: prediction must be \(N, C\) and target \(N,\)"):
+        score("t", multiclass_metrics([0, 1, 2]), torch.rand(shape), target, labelled, group)
+
+
+def test_grouped_metrics_are_left_out_where_there_are_no_groups():
+    prediction, target, labelled, group = rows()
+    nobody, grouped = torch.zeros_like(group), {"t/gauc", "t/gauc_coverage"}
+    with_groups = score("t", binary_metrics(), prediction, target, labelled, group)
+    without = score("t", binary_metrics(), prediction, target, labelled, nobody)
+    assert with_groups.keys() - without.keys() == grouped
+    assert all(without[key] == with_groups[key] for key in without)
+    # Two groups among all rows are groups, even where one of them has no label here.
+    elsewhere = torch.where(labelled, 0, 7)
+    assert score("t", binary_metrics(), prediction, target, labelled, elsewhere).keys() == with_groups.keys()
+    main = {"gauc": MetricSpec(GroupedAUC(), True, main=True, grouped=True)}
+    assert list(listed(main, nobody)) == ["gauc"]
 
 
 def test_nothing_is_gathered_from_other_ranks(tmp_path, monkeypatch):

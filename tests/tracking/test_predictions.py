@@ -42,6 +42,36 @@ def test_round_trip(folder: RunFolder) -> None:
     assert frame["prediction_rating"].dtype == pl.Float32  # exactly what the model said
 
 
+def test_a_task_of_several_columns(folder: RunFolder) -> None:
+    labels = torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
+    shares = torch.tensor([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0], [0.25, 0.5, 0.25]])
+    write_predictions(
+        folder,
+        ["topics", "mood"],
+        ROW,
+        GROUP,
+        [labels, torch.tensor([7.0, 8.0, 9.0])],
+        [labels / 2, shares],
+        LABELLED,
+        [["topics_0", "topics_1"], ["mood_7", "mood_8", "mood_9"]],
+    )
+    frame = read_predictions(folder)
+    assert frame.columns[2:] == [
+        "target_topics_0",
+        "target_topics_1",
+        "prediction_topics_0",
+        "prediction_topics_1",
+        "target_mood",
+        "prediction_mood_7",
+        "prediction_mood_8",
+        "prediction_mood_9",
+    ]
+    assert frame["target_topics_0"].to_list() == [1.0, 0.0, None]
+    assert frame["prediction_topics_1"].to_list() == [0.0, 0.0, 0.5]
+    assert frame["target_mood"].to_list() == [7.0, 8.0, 9.0]
+    assert frame["prediction_mood_8"].to_list() == [0.25, 1.0, 0.5]
+
+
 def test_a_failure_leaves_the_old_file(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_predictions(folder, ["like", "rating"], ROW, GROUP, TARGET, PREDICTION, LABELLED)
     before = path.read_bytes()

@@ -131,3 +131,10 @@ def test_a_job_named_after_its_overrides_is_quoted(tmp_path: Path, monkeypatch: 
     override = OverridesParser.create().parse_override(words[-1])
     assert not override.is_sweep_override()
     assert override.value() == "model=soft_sharing,seed=1"
+
+
+def test_notes_stand_between_the_table_and_the_run() -> None:
+    out = io.StringIO()
+    print_results("soft_sharing", TEST, FLOORS, TASKS, file=out, notes=["like: no verdict [on] 3 rows"])
+    assert out.getvalue().rstrip("\n").endswith("\nlike: no verdict [on] 3 rows")
+    assert "like: no" not in printed()

@@ -19,7 +19,7 @@ class Factorise(nn.Module):
         inputs: what the embedded batch looks like.
         layer: (B, 4 (D - 1) + C) to (B, W); None leaves the wide part alone.
         product_dropout: share of the products that training leaves out.
-        detach: whether the layer reads p, q and their product without training them.
+        detach: whether the layer reads p, q and their product without training them, where there are both sides.
     """
 
     sides: Tensor
@@ -30,9 +30,10 @@ class Factorise(nn.Module):
         for row, side in enumerate(("user", "item", "context")):
             sides[row, inputs.positions(side)] = 1
         self.register_buffer("sides", sides, persistent=False)
+        self.matched = all(inputs.positions(side) for side in ("user", "item"))
         self.layer = layer
         self.product_dropout = nn.Dropout(product_dropout)
-        self.detach = detach
+        self.detach = detach and self.matched
 
     def forward(self, view: View) -> Tensor:
         """(B, F, D) and (B, C) to (B, F + (D - 1) + W)."""
@@ -40,7 +41,9 @@ class Factorise(nn.Module):
         first, vectors = view.fields.split([1, view.fields.shape[2] - 1], dim=2)
         first = first.squeeze(2)
         p, q, c = torch.matmul(self.sides.to(vectors.dtype), vectors).unbind(1)
-        product = self.product_dropout(p * q)
+        # Without two sides to match: Σ_{f<g} v_f ∘ v_g, over all pairs of fields.
+        pairs = p * q if self.matched else ((p + q + c).square() - vectors.square().sum(1)) / 2
+        product = self.product_dropout(pairs)
         if self.layer is None:
             return torch.cat([first, product.to(first.dtype)], dim=1)
         read = torch.cat([p, q, product], dim=1)
@@ -57,7 +60,9 @@ class FM(Backbone):
     .. math:: \Big[ w_1 \dots w_F,\; p_1 q_1 \dots p_{D-1} q_{D-1},\; \mathrm{MLP}([p, q, p \circ q, c, x]) \Big]
 
     and adds up the wide part, so that the model contains regularised matrix factorisation
-    :math:`\sum_f w_f + \langle p, q \rangle`. The first component of each embedding is its first-order weight.
+    :math:`\sum_f w_f + \langle p, q \rangle`. The first component of each embedding is its first-order weight. Where
+    the data has no fields on one of the two sides, as a table of persons, the products are those of all pairs,
+    :math:`\sum_{f<g} v_f \circ v_g`, and the MLP trains what it reads.
 
     Source: Rendle 2010, "Factorization Machines"; the MLP beside it as in Guo et al. 2017, "DeepFM". Deviation: the
     product is taken between the two sides and not among the fields of one side, which say nothing of a match.
@@ -72,7 +77,7 @@ class FM(Backbone):
             alone shapes users and items. With few rows a user, an MLP that trains them overfits.
 
     Raises:
-        ConfigError: the data has no field on the user's or on the item's side, or D < 2.
+        ConfigError: D < 2.
     """
 
     def __init__(
@@ -83,11 +88,6 @@ class FM(Backbone):
         product_dropout: Fraction = 0.0,
         detach: bool = False,
     ) -> None:
-        for side in ("user", "item"):
-            if not inputs.positions(side):
-                raise ConfigError(
-                    f"backbone fm: the data has no embedded feature with side {side}; add one or take backbone=mlp"
-                )
         if inputs.dim < 2:
             raise ConfigError(f"backbone fm: features.dim must be >= 2, got {inputs.dim}")
         wide = len(inputs.fields) + inputs.dim - 1

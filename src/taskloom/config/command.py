@@ -13,7 +13,7 @@ def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
     """Does what a command line asks for.
 
     Args:
-        command: ``train`` or ``evaluate``, the name of its root config.
+        command: ``train``, ``evaluate`` or ``data``, the name of its root config.
         argv: the arguments after the programme's name.
         conf: the folder of the configs.
 
@@ -30,8 +30,12 @@ def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
         if "--version" in argv:
             print(_versions())
             return OK
+        if command == "data" and not {"--cfg", "-c", "--info", "-i"} & set(argv):
+            from taskloom.config.data_command import data_command
+
+            return data_command(argv, conf)
         # A folder may hold signs that mean something to Hydra, so that these two never reach its grammar.
-        word = {"train": "resume=", "evaluate": "run="}[command]
+        word = {"train": "resume=", "evaluate": "run="}.get(command, "resume=")
         named = [argument for argument in argv if argument.startswith(word) and argument not in (word, f"{word}null")]
         if named and not {"--cfg", "-c", "--info", "-i"} & set(argv):
             from taskloom.config.existing_run import evaluate, resume

@@ -22,6 +22,15 @@ _USAGE = {
             ("debug=step", "is it all in order?"),
         ),
     ),
+    "data": (
+        "[data=member] [key=value ...] | init=<file>",
+        (
+            ("data=movielens_100k", "fetch, build and describe"),
+            ("data=yelp data.source=<folder>", "files of your own"),
+            ("data.split.kind=global_time", "how cold is the test then?"),
+            ("init=my_table.csv", "a first config for a table"),
+        ),
+    ),
     "evaluate": (
         "run=<run folder>",
         (
@@ -62,7 +71,7 @@ def help_text(command: str, conf: Path, width: int = 90, colour: bool = False) -
     for group in groups:
         lines += _row(group.name, group.about, 15, 2, width, bold)
         for name, line in members(conf / group.name):
-            lines += _row(("* " if name == group.value else "  ") + name, line, 24, 4, width, faint=faint)
+            lines += _row(("* " if name == group.value else "  ") + name, line, 27, 4, width, faint=faint)
     lines += ["", f"{bold('Keys')}  set with key=value; those of a group's member as group.key=value"]
     for key in keys:
         lines += _row(f"{key.name}={key.value}", key.about, 46, 2, width, faint=faint)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from taskloom.config.accelerator import check_accelerator
@@ -36,15 +37,25 @@ def preflight(config: dict[str, Any], sections: Collection[str] | None = None) -
             if section == "data" and isinstance(value, dict):
                 problems += list(_check_description(value)) or _check_kinds(value, config.get("tasks"))
                 if not any(problem.path.startswith("data") for problem in problems):
-                    problems += _check_columns(value)
+                    problems += _check_columns(value, config.get("tasks"))
     wrong = {problem.path.split(".")[0] for problem in problems}
     if sections is None and not wrong & {"model", "features"}:
         problems += _check_views(config)
     if sections is None and "floors" not in wrong:
-        problems += _check_floors(config["floors"])
+        problems += _check_floors(config["floors"], config.get("data"))
     if "trainer" not in wrong:
         problems += check_accelerator(config["trainer"])
     return list({problem.text: problem for problem in problems}.values())
+
+
+def check_data(config: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the data section alone, and with the tasks that are chosen from it."""
+    value = config.get("data")
+    if not isinstance(value, dict):
+        return [Problem("data", "data is missing: choose a member with data=<name>; --help lists them")]
+    problems = [*_check_tasks(config), *_check_section("data", value, load_plugins(config.get("plugins") or []))]
+    problems += list(_check_description(value)) or _check_kinds(value, config.get("tasks"))
+    return problems or list(_check_columns(value, config.get("tasks")))
 
 
 def _check_tasks(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -72,12 +83,15 @@ def _check_patterns(config: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(path, f"{path}: {pattern!r} is no regular expression ({error})")
 
 
-def _check_floors(names: list[str]) -> Iterator[Problem]:
-    """The floors against those that there are; plugins that bring floors are imported by now."""
+def _check_floors(names: list[str] | None, data: Any) -> Iterator[Problem]:
+    """The floors against those that there are and the data's kind; plugins that bring floors are imported by now."""
+    from taskloom.floors.compute import check_rated
     from taskloom.floors.floor import select_floors
 
+    ours = isinstance(data, dict) and str(data.get("_target_")).startswith("taskloom.data.")
     try:
-        select_floors(names)
+        for floor in select_floors(names or []):
+            check_rated(floor, rated=not ours or bool(data.get("floors")))
     except ConfigError as error:
         yield Problem("floors", str(error))
 
@@ -86,17 +100,23 @@ def _check_description(data: Mapping[str, Any]) -> Iterator[Problem]:
     """What the data config says of features, tasks and the split, where it is for our own DataModule."""
     if not str(data.get("_target_")).startswith("taskloom.data."):
         return
-    from taskloom.data.spec import FeatureSpec, SplitSpec, parse_features, parse_split, parse_tasks
+    from taskloom.data.feature_spec import FeatureSpec
+    from taskloom.data.order import Sampling
+    from taskloom.data.sections import NegativesSpec, RankingSpec, SplitSpec
+    from taskloom.data.spec import TaskSection, parse_features, parse_section, parse_split, parse_tasks
 
     checks: list[tuple[str, Callable[[Any], Any], type, bool]] = [
         ("features", parse_features, FeatureSpec, True),
-        ("tasks", parse_tasks, Task, True),
+        ("tasks", parse_tasks, TaskSection, True),
         ("split", parse_split, SplitSpec, False),
+        ("negatives", partial(parse_section, "data.negatives", NegativesSpec), NegativesSpec, False),
+        ("ranking", partial(parse_section, "data.ranking", RankingSpec), RankingSpec, False),
+        ("sampling", partial(parse_section, "data.sampling", Sampling), Sampling, False),
     ]
     for section, parse, kind, named in checks:
         value = data.get(section)
         if not isinstance(value, dict):
-            continue  # missing or of the wrong kind: the signature says so
+            continue  # left out, or of the wrong kind: the signature says so
         parts = {f"data.{section}": value}
         if named:
             parts = {f"data.{section}.{k}": {"name": k, **v} for k, v in value.items() if isinstance(v, dict)}
@@ -108,6 +128,12 @@ def _check_description(data: Mapping[str, Any]) -> Iterator[Problem]:
         except ConfigError as error:
             path = re.search(rf"data\.{section}(\.\w+)*", str(error))
             yield Problem(path[0] if path else f"data.{section}", str(error))
+    names = [str(name) for name, task in (data.get("tasks") or {}).items() if task is not None]
+    for section in ("negatives", "ranking"):
+        wanted = data.get(section)
+        if isinstance(wanted, dict) and wanted.get("task") not in names:
+            where = f"data.{section}.task"
+            yield Problem(where, f"{where}: there is no task {wanted.get('task')!r}; there are {', '.join(names)}")
 
 
 def _check_kinds(data: Mapping[str, Any], names: Any) -> Iterator[Problem]:
@@ -117,21 +143,27 @@ def _check_kinds(data: Mapping[str, Any], names: Any) -> Iterator[Problem]:
         from taskloom.data.spec import parse_tasks
 
         tasks, _ = parse_tasks(data["tasks"])
+        names = names or data.get("default_tasks")
         yield from check_heads([task for task in tasks if names is None or task.name in names])
 
 
-def _check_columns(data: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_columns(data: Mapping[str, Any], names: Any) -> Iterator[Problem]:
     """Features and targets against the columns that the reader gives; the data's own node is right."""
     reader = data.get("reader")
     if not (str(data["_target_"]).startswith("taskloom.data.") and isinstance(reader, dict)):
         return
-    from taskloom.data.spec import check_columns, parse_features, parse_tasks
+    from taskloom.data.spec import check_columns, check_leaks, parse_features, parse_tasks
 
     columns = getattr(locate(reader["_target_"]), "columns", None)
-    if columns is None:  # known when the reader is made
+    if not isinstance(columns, tuple):  # known when the reader is made, or when the files are read
         return
     try:
-        check_columns(parse_features(data["features"]), parse_tasks(data["tasks"])[1], columns)
+        features, (_, targets) = parse_features(data["features"]), parse_tasks(data["tasks"])
+        check_columns(features, targets, columns)
+        wanted = names or data.get("default_tasks") or data["tasks"]
+        trained = [target for target in targets if target.task in wanted]
+        excluded = {name: why for name, why in (data.get("excluded") or {}).items() if why is not None}
+        check_leaks(features, trained, excluded, columns)
     except ConfigError as error:
         yield Problem(str(error).partition(":")[0], str(error))
 

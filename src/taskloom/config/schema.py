@@ -74,7 +74,7 @@ class TrainConfig:
     seed: Annotated[int, Ge(0)]
     tasks: list[str] | None
     plugins: list[str]
-    floors: list[str]
+    floors: list[str] | None
     resume: None  # a command of its own: it never becomes part of a config
     reduction: Literal["mean_labelled", "sum"]
     features: FeaturesSection

@@ -1,10 +1,9 @@
 """Fetches a data set's raw files once, by several ways tried in turn."""
 
 import hashlib
+import json
 import shutil
 import stat
-import subprocess
-import sys
 import tempfile
 import zipfile
 import zlib
@@ -12,19 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-import pooch
-import requests
-
-from taskloom.atomic import folder_beside
+from taskloom.atomic import file_beside, folder_beside
+from taskloom.data.download import PIP, Say, UnreachableError, download, download_wheel
 from taskloom.errors import DataError
-
-Say = Callable[[str], None]
-PIP = (sys.executable, "-m", "pip")
-TIMEOUT = (10, 60)  # seconds to connect, seconds of silence: a machine without a network fails fast
-
-
-class UnreachableError(Exception):
-    """One way did not lead to the files; the next one is tried."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +39,19 @@ class Origin:
     Args:
         name: the data set's name, and its folder within the raw folder.
         address: of the zip at its home page.
-        md5: of that zip.
-        wheel: requirement of a Python package whose wheel holds a copy, such as ``recbole==1.2.1``.
         wanted: names of files within an archive to {name in the archive: name of the file to be written},
             empty where the archive holds no copy.
+        md5: of that zip; None where its publisher gives none, or changes the file: then its content is all
+            there is to check.
+        wheel: requirement of a Python package whose wheel holds a copy, such as ``recbole==1.2.1``; None where
+            there is none.
     """
 
     name: str
     address: str
-    md5: str
-    wheel: str
     wanted: Callable[[Sequence[str]], Mapping[str, str]]
+    md5: str | None = None
+    wheel: str | None = None
 
 
 def acquire(
@@ -96,12 +87,11 @@ def acquire(
         return Raw(target, came_from, trusted=True)
 
     ways: list[tuple[str, Callable[[Path], Path]]] = [
-        (f"home page {origin.address}", lambda folder: download(origin.address, origin.md5, folder)),
-        (
-            f"copy in the wheel of {origin.wheel} (downloaded with pip, not installed)",
-            lambda folder: download_wheel(origin.wheel, folder, pip),
-        ),
+        (f"home page {origin.address}", lambda folder: download(origin.address, origin.md5, folder, say))
     ]
+    if (wheel := origin.wheel) is not None:
+        copy = f"copy in the wheel of {wheel} (downloaded with pip, not installed)"
+        ways.append((copy, lambda folder: download_wheel(wheel, folder, pip)))
     failures = []
     for came_from, way in ways:
         say(f"{origin.name}: trying the {came_from}")
@@ -143,70 +133,90 @@ def _from_user(origin: Origin, source: Path, raw_dir: Path, complete: Callable[[
         raise DataError(f"data.source: {source} is not there; give an existing zip, folder or file")
     path = source
     if source.is_file() and (zipfile.is_zipfile(source) or source.suffix.lower() in (".zip", ".whl")):
-        digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-        path = raw_dir / f"{origin.name}_{digest}"
-        if not complete(path):
-            with folder_beside(path) as folder:
-                extract(source, origin.wanted, folder)
-                _clear(path, complete)
+        path = unpacked(source, origin.name, origin.wanted, raw_dir, complete)
     say(f"{origin.name}: raw files are from {came_from}")
     return Raw(path, came_from, trusted=False)
 
 
-def download(address: str, md5: str, folder: Path) -> Path:
-    """The file at an address, with a progress bar where a person watches.
+def unpacked(
+    archive: Path,
+    name: str,
+    wanted: Callable[[Sequence[str]], Mapping[str, str]],
+    raw_dir: Path,
+    complete: Callable[[Path], bool],
+) -> Path:
+    """The folder with an archive's wanted files, named after the archive's content and unpacked once.
+
+    An archive whose place, size and time of change are as they were is not even read again.
+
+    Args:
+        archive: a zip of the user's.
+        name: of the data set.
+        wanted: as in :class:`Origin`.
+        raw_dir: the folder is ``raw_dir/<name>_<digest>``.
+        complete: whether a folder holds all the files.
 
     Raises:
-        UnreachableError: the address does not answer with a whole file.
-        DataError: it answered with another file than the one expected.
+        DataError: the archive is damaged or does not hold the files.
     """
-    pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
+    note = "unpacked_from.json"
+    stat_now = archive.stat()
+    seen = {"archive": str(archive.resolve()), "size": stat_now.st_size, "mtime_ns": stat_now.st_mtime_ns}
+    for folder in raw_dir.glob(f"{name}_*"):
+        if complete(folder) and _noted(folder / note) == seen:
+            return folder
+    with archive.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+    path = raw_dir / f"{name}_{digest}"
+    if not complete(path):
+        with folder_beside(path) as folder:
+            extract(archive, wanted, folder)
+            _clear(path, complete)
+    with file_beside(path / note) as file:
+        file.write_text(json.dumps(seen), encoding="utf-8")
+    return path
+
+
+def _noted(file: Path) -> object:
+    """What a note says, None where there is none that can be read."""
     try:
-        # Without a known hash pooch keeps whatever came, so that what is wrong is said in our own words.
-        path = pooch.retrieve(address, None, fname="download.zip", path=folder, downloader=downloader)
-    except (requests.RequestException, OSError) as error:
-        raise UnreachableError(_reason(error)) from error
-    found = pooch.file_hash(path, alg="md5")
-    if found != md5:
-        raise DataError(
-            f"{address}: the file that came has md5 {found}, expected {md5}; it is damaged or not the "
-            "data set: try again, or get it elsewhere and give data.source=<zip, folder or file>"
-        )
-    return Path(path)
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
-def _reason(error: BaseException) -> str:
-    """What went wrong on the net, without the library's inner names."""
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"it answered {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return str(error) or type(error).__name__
+def copy_in_archive(names: Sequence[str], files: Sequence[str], also: Sequence[str] = ()) -> dict[str, str]:
+    """The members of an archive that make up a copy: files that lie beside each other, the ones nearest to its top.
 
+    Args:
+        names: of all members.
+        files: that the copy needs.
+        also: files that are taken along where they lie beside them, such as a licence.
 
-def download_wheel(requirement: str, folder: Path, pip: Sequence[str] = PIP) -> Path:
-    """A package's wheel, downloaded without being installed.
+    Returns:
+        {member: name of the file to be written}, empty where there is no copy; see ``Origin.wanted``.
 
-    Raises:
-        UnreachableError: pip is missing or does not find the package.
+    Example:
+        >>> copy_in_archive(["x/a/f.csv", "x/f.csv", "x/README"], ["f.csv"], ["README", "NOTES"])
+        {'x/f.csv': 'f.csv', 'x/README': 'README'}
     """
-    command = [*pip, "download", requirement, "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-    command += ["--disable-pip-version-check", "--timeout", "10", "--retries", "1"]
-    watched = sys.stderr.isatty()
-    try:
-        done = subprocess.run(
-            command, stdout=None if watched else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-    except OSError as error:
-        raise UnreachableError(f"pip could not be started: {error}") from error
-    wheels = sorted(folder.glob("*.whl"))
-    if done.returncode != 0 or not wheels:
-        lines = [line for line in done.stderr.strip().splitlines() if line] or ["no wheel came"]
-        raise UnreachableError("pip says: " + lines[-1].removeprefix("ERROR: "))
-    return wheels[0]
+    there = set(names)
+    for name in sorted(names, key=lambda name: (name.count("/"), name)):
+        folder = PurePosixPath(name).parent
+        found = {str(folder / file): file for file in files}
+        if PurePosixPath(name).name == files[0] and found.keys() <= there:
+            return found | {str(folder / file): file for file in also if str(folder / file) in there}
+    return {}
+
+
+def copy_in_folder(folder: Path, files: Sequence[str]) -> list[Path] | None:
+    """The files of a copy in a folder or in one of the folders within it; None where there is none."""
+    if not folder.is_dir():
+        return None
+    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        if all((place / file).is_file() for file in files):
+            return [place / file for file in files]
+    return None
 
 
 def extract(archive: Path, wanted: Callable[[Sequence[str]], Mapping[str, str]], folder: Path) -> None:

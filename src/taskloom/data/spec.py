@@ -3,86 +3,55 @@
 import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, get_args
+from typing import Any, TypeVar
 
-import polars as pl
-
-from taskloom.data.splits import SPLITS
+from taskloom.data.expression import expression, roots
+from taskloom.data.feature_spec import FeatureSpec, check_keys
+from taskloom.data.sections import SplitSpec
 from taskloom.errors import ConfigError
-from taskloom.schema import Kind, Side
 from taskloom.tasks import Task
 
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """One feature as the data config describes it.
-
-    Args:
-        name: its key in ``data.features``.
-        kind: ``categorical``, ``bag`` (a column of lists) or ``dense``.
-        side: ``user``, ``item`` or ``context``.
-        column: a column, or an SQL expression over the columns; the feature's own name where left out.
-        min_count: a value with fewer training rows than this is unknown.
-    """
-
-    name: str
-    kind: Kind
-    side: Side
-    column: str = ""
-    min_count: int = 1
-
-    def __post_init__(self) -> None:
-        where = f"data.features.{self.name}"
-        for key, value, allowed in (("kind", self.kind, get_args(Kind)), ("side", self.side, get_args(Side))):
-            if value not in allowed:
-                raise ConfigError(f"{where}.{key} must be one of {', '.join(allowed)}, got {value!r}")
-        if not isinstance(self.min_count, int) or self.min_count < 1:
-            raise ConfigError(f"{where}.min_count must be a whole number >= 1, got {self.min_count!r}")
-
-    @property
-    def expression(self) -> str:
-        """The column or SQL expression that its values come from."""
-        return self.column or self.name
-
-
-@dataclass(frozen=True)
-class SplitSpec:
-    """How rows are told apart for training, validation and test.
-
-    Args:
-        kind: a name in ``splits.SPLITS``.
-        ratios: shares of training, validation and test rows.
-        seed: of the split alone; the seed of training is another.
-    """
-
-    kind: str = "random"
-    ratios: tuple[float, float, float] = (8, 1, 1)
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if self.kind not in SPLITS:
-            raise ConfigError(f"data.split.kind must be one of {', '.join(SPLITS)}, got {self.kind!r}")
-        ratios = tuple(self.ratios)
-        if len(ratios) != 3 or not all(isinstance(ratio, int | float) and ratio > 0 for ratio in ratios):
-            raise ConfigError(
-                f"data.split.ratios must be three numbers above 0 (training, validation, test), got {list(ratios)}"
-            )
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ConfigError(f"data.split.seed must be a whole number >= 0, got {self.seed!r}")
-        object.__setattr__(self, "ratios", ratios)
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """A target column: its name in the store, and the column or SQL expression that it comes from."""
+    """A target column of the store.
+
+    Args:
+        name: in the store.
+        expression: the column or SQL expression that it comes from.
+        task: whose target it is.
+        observed: SQL that is true where there is a label; empty for wherever the target has a value.
+        noise: SQL for the standard deviation of the label's error; empty for none.
+    """
 
     name: str
     expression: str
     task: str
+    observed: str = ""
+    noise: str = ""
 
 
-def _checked(where: str, given: object, allowed: Collection[str], needed: Collection[str] = ()) -> dict[str, Any]:
-    """A section's keys, each of them known."""
+@dataclass(frozen=True)
+class TaskSection(Task):
+    """A task as the data config describes it: what every layer shares, and what the data alone must know.
+
+    Args:
+        observed: SQL that is true where there is a label.
+        noise: SQL for the standard deviation of the label's error.
+    """
+
+    observed: str | None = None
+    noise: str | None = None
+
+
+def checked(where: str, given: object, allowed: Collection[str], needed: Collection[str] = ()) -> dict[str, Any]:
+    """A section's keys, each of them known.
+
+    Raises:
+        ConfigError: no section, an unknown key, or a needed one that is missing.
+    """
     if not isinstance(given, Mapping):
         raise ConfigError(f"{where} must be a section with keys such as {', '.join(allowed)}, got {given!r}")
     for key in given:
@@ -96,8 +65,19 @@ def _checked(where: str, given: object, allowed: Collection[str], needed: Collec
     return {str(key): value for key, value in given.items()}
 
 
+def parse_section(where: str, kind: type[S], config: Mapping[str, Any], needed: Collection[str] = ()) -> S:
+    """A section as its dataclass.
+
+    Example:
+        >>> parse_section("data.split", SplitSpec, {"kind": "random", "seed": 3}).seed
+        3
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**checked(where, config, names, needed))
+
+
 def parse_features(config: Mapping[str, Any]) -> list[FeatureSpec]:
-    """The features of ``data.features``; one that is set to null is left out.
+    """The features of ``data.features``, a time as one a part; one that is set to null is left out.
 
     Example:
         >>> parse_features({"user": {"kind": "categorical", "side": "user"}, "year": None})[0].expression
@@ -105,22 +85,41 @@ def parse_features(config: Mapping[str, Any]) -> list[FeatureSpec]:
         >>> parse_features({"age": {"kind": "dens", "side": "user"}})
         Traceback (most recent call last):
             ...
-        taskloom.errors.ConfigError: data.features.age.kind must be one of categorical, bag, dense, got 'dens'
+        taskloom.errors.ConfigError: data.features.age.kind must be one of categorical, bag, ..., got 'dens'
     """
     allowed = [field.name for field in fields(FeatureSpec) if field.name != "name"]
-    specs = [
-        FeatureSpec(name, **_checked(f"data.features.{name}", section, allowed, ("kind", "side")))
-        for name, section in config.items()
-        if section is not None
-    ]
-    if not any(spec.kind == "categorical" for spec in specs):
-        raise ConfigError("data.features: no categorical feature is left; name at least one, such as user")
+    specs: list[FeatureSpec] = []
+    for name, section in config.items():
+        if section is None:
+            continue
+        where = f"data.features.{name}"
+        given = checked(where, section, allowed, ("kind",))
+        check_keys(where, given)
+        specs += FeatureSpec(str(name), **given).expanded()
+    if not any(spec.stored for spec in specs):
+        raise ConfigError("data.features: no feature is left that a model could read; name at least one, such as user")
+    names = [spec.name for spec in specs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"data.features: two features are called {name}; rename one")
+    for kind in ("group", "history"):
+        several = [spec.name for spec in specs if spec.kind == kind]
+        if len(several) > 1:
+            raise ConfigError(f"data.features: {' and '.join(several)} are both of kind {kind}; there can be one")
+    categorical = [spec.name for spec in specs if spec.stored == "categorical"]
+    for spec in specs:
+        for name in spec.of if spec.kind == "history" else ():
+            if name not in categorical:
+                raise ConfigError(
+                    f"data.features.{spec.name}.of: {name!r} is no categorical feature; there are "
+                    f"{', '.join(categorical)}"
+                )
     return specs
 
 
 def parse_split(config: Mapping[str, Any]) -> SplitSpec:
     """The split of ``data.split``."""
-    return SplitSpec(**_checked("data.split", config, [field.name for field in fields(SplitSpec)], ("kind",)))
+    return parse_section("data.split", SplitSpec, config, ("kind",))
 
 
 def parse_tasks(config: Mapping[str, Any]) -> tuple[list[Task], list[TargetSpec]]:
@@ -133,16 +132,20 @@ def parse_tasks(config: Mapping[str, Any]) -> tuple[list[Task], list[TargetSpec]
         >>> tasks[0].targets, targets[0].expression
         (('like',), 'rating >= 4')
     """
-    allowed = [field.name for field in fields(Task) if field.name != "name"]
+    allowed = [field.name for field in fields(TaskSection) if field.name != "name"]
     tasks, targets = [], []
     for name, section in config.items():
         if section is None:
             continue
-        given = _checked(f"data.tasks.{name}", section, allowed, ("kind", "target"))
+        given = checked(f"data.tasks.{name}", section, allowed, ("kind", "target"))
         several = isinstance(given["target"], Sequence) and not isinstance(given["target"], str)
         expressions = list(given["target"]) if several else [given["target"]]
         names = [f"{name}_{index}" for index in range(len(expressions))] if several else [name]
-        targets += [TargetSpec(column, str(source), name) for column, source in zip(names, expressions, strict=True)]
+        observed, noise = str(given.pop("observed", "") or ""), str(given.pop("noise", "") or "")
+        targets += [
+            TargetSpec(column, str(source), name, observed, noise)
+            for column, source in zip(names, expressions, strict=True)
+        ]
         given["options"] = dict(given.get("options") or {})
         tasks.append(Task(name, **{**given, "target": tuple(names)}))
     if not tasks:
@@ -156,31 +159,23 @@ def parse_tasks(config: Mapping[str, Any]) -> tuple[list[Task], list[TargetSpec]
     return tasks, targets
 
 
-def expression(where: str, text: str, columns: Iterable[str]) -> pl.Expr:
-    """A column, or an SQL expression over the columns.
+def inputs_of(spec: FeatureSpec) -> list[tuple[str, str]]:
+    """The expressions that a feature's values come from, each with its config path."""
+    where = f"data.features.{spec.name}"
+    if spec.kind == "history":
+        return [(f"{where}.where", spec.where)] if spec.where else []
+    if spec.kind == "asof":
+        of = [(f"{where}.of", str(spec.of))] if spec.of else []
+        return [(f"{where}.by", spec.by), *of]
+    return [(f"{where}.column", spec.expression)]
 
-    Args:
-        where: the config path, for the message.
-        text: such as ``rating`` or ``rating >= 4``.
-        columns: those that the data set has.
 
-    Example:
-        >>> like = expression("data.tasks.like.target", "rating >= 4", ["rating"])
-        >>> pl.DataFrame({"rating": [3, 5]}).select(like).to_series().to_list()
-        [False, True]
-    """
-    columns = list(columns)
-    if text in columns:  # before SQL sees it: ``user`` is a word of SQL
-        return pl.col(text)
-    try:
-        parsed = pl.sql_expr(text)
-        roots = parsed.meta.root_names()
-    except pl.exceptions.PolarsError as error:
-        raise ConfigError(f"{where}: {text!r} is neither a column nor an SQL expression ({error})") from error
-    for name in roots:
-        if name not in columns:
-            raise ConfigError(f"{where}: the data has no column {name!r}; it has {', '.join(columns)}")
-    return parsed
+def inputs_of_target(target: TargetSpec) -> list[tuple[str, str]]:
+    """The expressions that a target column comes from, each with its config path."""
+    where = f"data.tasks.{target.task}"
+    found = [(f"{where}.target", target.expression)]
+    found += [(f"{where}.observed", target.observed)] if target.observed else []
+    return found + ([(f"{where}.noise", target.noise)] if target.noise else [])
 
 
 def check_columns(features: Iterable[FeatureSpec], targets: Iterable[TargetSpec], columns: Collection[str]) -> None:
@@ -195,6 +190,50 @@ def check_columns(features: Iterable[FeatureSpec], targets: Iterable[TargetSpec]
         ConfigError: an expression that cannot be read, or one over a column that the data lacks.
     """
     for feature in features:
-        expression(f"data.features.{feature.name}.column", feature.expression, columns)
+        for where, text in inputs_of(feature):
+            expression(where, text, columns)
     for target in targets:
-        expression(f"data.tasks.{target.task}.target", target.expression, columns)
+        for where, text in inputs_of_target(target):
+            expression(where, text, columns)
+
+
+def check_leaks(
+    features: Iterable[FeatureSpec],
+    targets: Sequence[TargetSpec],
+    excluded: Mapping[str, str],
+    columns: Collection[str],
+) -> None:
+    """Refuses features that tell the outcome: excluded columns, and columns that a target is computed from.
+
+    An ``asof`` feature may be computed from a target, since it sees strictly earlier rows alone.
+
+    Raises:
+        ConfigError: the first such feature.
+
+    Example:
+        >>> rating = FeatureSpec("rating", "dense")
+        >>> like = TargetSpec("like", "rating >= 4", "like")
+        >>> check_leaks([rating], [like], {}, ["rating"])
+        Traceback (most recent call last):
+            ...
+        taskloom.errors.ConfigError: data.features.rating: it is computed from 'rating', and so is the target of
+        task like; leave it out, or set known: true where it is known before the outcome
+    """
+    answers = {
+        root: target.task
+        for target in targets
+        for root in sorted(roots(f"data.tasks.{target.task}.target", target.expression, columns))
+    }
+    for spec in features:
+        for where, text in inputs_of(spec):
+            for root in sorted(roots(where, text, columns)):
+                if root in excluded:
+                    raise ConfigError(
+                        f"data.features.{spec.name}: column {root!r} is excluded ({excluded[root]}); leave the feature "
+                        f"out, or set data.excluded.{root}=null where you know better"
+                    )
+                if root in answers and not spec.known and spec.stored and spec.kind != "asof":
+                    raise ConfigError(
+                        f"data.features.{spec.name}: it is computed from {root!r}, and so is the target of task "
+                        f"{answers[root]}; leave it out, or set known: true where it is known before the outcome"
+                    )

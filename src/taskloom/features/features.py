@@ -61,7 +61,7 @@ class Features(nn.Module):
         starts = [sum(sizes[:i]) for i in range(len(sizes))]
         by_name = {feature.name: start for feature, start in zip(schema.fields, starts, strict=True)}
         widths = [1] * n_categorical + [feature.width for feature in self.bags]
-        offsets = torch.tensor(starts).repeat_interleave(torch.tensor(widths))
+        offsets = torch.tensor(starts, dtype=torch.int64).repeat_interleave(torch.tensor(widths, dtype=torch.int64))
         self.register_buffer("offsets", offsets, persistent=False)
         self.register_buffer(
             "history_offsets", torch.tensor([by_name[name] for name in schema.history]), persistent=False

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from taskloom.floors.floor import Floor, Ratings, Say, require_rows
+from taskloom.floors.floor import RatingFloor, Ratings, Say, require_rows
 
 
-class Bias(Floor):
+class Bias(RatingFloor):
     r"""The mean, plus what is the user's own and what is the item's own.
 
     .. math:: \hat y = \mu + b_u + b_i, \quad \min_b \sum (y - \hat y)^2 + d \, (\sum_u b_u^2 + \sum_i b_i^2)

@@ -11,14 +11,14 @@ from rich.progress import Progress
 from torch import Tensor
 
 from taskloom.floors.bias import known
-from taskloom.floors.floor import Floor, Ratings, Say, require_rows
+from taskloom.floors.floor import RatingFloor, Ratings, Say, require_rows
 
 SMALLEST_BATCH = 512
 STEPS_AN_EPOCH = 160  # with more rows batches grow, not the steps
 PREDICTION_ROWS = 65536
 
 
-class Factorisation(Floor):
+class Factorisation(RatingFloor):
     r"""Mean, biases, and the inner product of a user's and an item's vector.
 
     .. math:: \hat y = \mu + b_u + b_i + p_u^\top q_i, \quad

@@ -2,9 +2,10 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any, ClassVar, Self
 
 import torch
@@ -48,7 +49,7 @@ class Ratings:
 
 
 class Floor(ABC):
-    """A predictor that knows users and items by their ids alone.
+    """A simple predictor with a name: a `RatingFloor`, a `TaskFloor` or a ``TableFloor``.
 
     A subclass sets ``name`` and so joins ``FLOORS``. It raises ``version`` when its numbers change for the
     same settings, so that kept fits are made anew.
@@ -56,12 +57,13 @@ class Floor(ABC):
     Attributes:
         name: what configs and tables call it.
         version: of its arithmetic.
-        parameters: what ``fit`` learned, tensors by name; ``predict`` needs nothing else.
+        package: the package that it needs beyond those that Taskloom itself needs; it comes with the extra
+            ``boosting``.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    parameters: dict[str, Tensor]
+    package: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -79,6 +81,16 @@ class Floor(ABC):
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """All that shapes a fit beside the rows, as plain values: the key of a kept fit."""
+
+
+class RatingFloor(Floor):
+    """A predictor that knows users and items by their ids alone.
+
+    Attributes:
+        parameters: what ``fit`` learned, tensors by name; ``predict`` needs nothing else.
+    """
+
+    parameters: dict[str, Tensor]
 
     @abstractmethod
     def fit(self, train: Ratings, val: Ratings, say: Say = print) -> Self:
@@ -101,7 +113,7 @@ class Floor(ABC):
         """
 
 
-class TaskFloor(Floor):
+class TaskFloor(RatingFloor):
     """A floor made from a task's training mean alone, ``cls(mean)``: it needs no ratings.
 
     Args:
@@ -112,12 +124,11 @@ class TaskFloor(Floor):
         self.parameters = {"mean": torch.tensor(mean, dtype=torch.float32)}
 
 
-def require_rows(name: str, train: Ratings) -> None:
-    """Refuse to fit a floor to nothing."""
+def require_rows(name: str, train: Sized, where: str = "data.floors.target") -> None:
+    """Refuse to fit a floor to nothing; ``where`` is the config path of what has no label."""
     if len(train) == 0:
         raise DataError(
-            f"floor {name}: no training row has a label to fit; check data.floors.target, "
-            "or leave this floor out of floors"
+            f"floor {name}: no training row has a label to fit; check {where}, or leave this floor out of floors"
         )
 
 
@@ -125,7 +136,7 @@ def select_floors(names: Sequence[str]) -> list[type[Floor]]:
     """The floors of these names, in order.
 
     Raises:
-        ConfigError: a name that is none, or a name twice.
+        ConfigError: a name that is none, a name twice, or a floor whose package is not installed.
 
     Example:
         >>> select_floors(["bias", "constnat"])
@@ -140,4 +151,11 @@ def select_floors(names: Sequence[str]) -> list[type[Floor]]:
             raise ConfigError(f"floors: no floor {name!r}: {hint}there are {', '.join(sorted(FLOORS))}")
     if len(set(names)) != len(names):
         raise ConfigError(f"floors: {', '.join(names)}: a floor is named twice; name each once")
-    return [FLOORS[name] for name in names]
+    chosen = [FLOORS[name] for name in names]
+    for floor in chosen:
+        if floor.package and find_spec(floor.package) is None:
+            raise ConfigError(
+                f"floors: {floor.name} needs the package {floor.package}, which is not installed; "
+                "install it with pip install 'taskloom[boosting]', or leave this floor out of floors"
+            )
+    return chosen

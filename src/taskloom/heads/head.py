@@ -67,6 +67,11 @@ class Head(nn.Module):
         """n_raw, one output for each target column unless the kind says otherwise."""
         return len(task.targets)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """A name for each column of a prediction: the target columns', unless the kind says otherwise."""
+        return self.task.targets if len(self.task.targets) > 1 else (self.task.name,)
+
     def output_bias(self) -> Tensor:
         """The bias of the outputs, for a kind that knows where to begin."""
         if self.bias is not None:
@@ -93,7 +98,10 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def predict(self, raw: Tensor) -> Tensor:
-        """Raw outputs to predictions in the target's own units: (B,), or (B, n_targets) where there are several."""
+        """Raw outputs to predictions in the target's own units: (B,), or (B, n_targets) where there are several.
+
+        Probabilities (B, C) of a kind with C classes, whose metrics then name them (see MetricSpec).
+        """
         raise NotImplementedError
 
     def metrics(self) -> dict[str, MetricSpec]:
@@ -101,7 +109,7 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def constant_prediction(self, n: int) -> Tensor:
-        """What the constant predictor says of n rows: the mean of the training targets."""
+        """What the constant predictor says of n rows, of a prediction's shape: the mean of the training targets."""
         return self.constant.expand(n, -1).squeeze(1)
 
 
@@ -109,8 +117,8 @@ def register(kind: str) -> Callable[[H], H]:
     """Class decorator: makes a head the one of a task kind.
 
     Example:
-        >>> sorted(HEADS)[:2]
-        ['binary', 'regression']
+        >>> HEADS["binary"].kind
+        'binary'
     """
 
     def add(head: H) -> H:

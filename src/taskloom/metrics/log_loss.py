@@ -37,11 +37,11 @@ class LogLoss(Metric):
         self.add_state("n", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Take in probabilities (N,) and labels 0 or 1 (N,)."""
+        """Take in probabilities (N,) and labels 0 or 1 (N,), or both (N, t): every entry is a case."""
         p = preds.double().clamp(EPSILON, 1 - EPSILON)
         y = target.double()
         self.total += -(y * p.log() + (1 - y) * (-p).log1p()).sum()
-        self.n += len(p)
+        self.n += p.numel()
 
     def compute(self) -> Tensor:
         """The mean over all rows so far, a scalar."""

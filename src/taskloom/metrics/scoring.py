@@ -21,14 +21,15 @@ def score(
 
     Unlabelled rows are dropped before anything else, whatever stands in them. A metric that is not defined
     on the labelled rows (none at all, AUC of one class, a prediction that is not finite) is NaN, never a
-    number. The numbers of this process alone are computed, also where several train together.
+    number; where the data has no groups, grouped metrics are left out (see `listed`). The numbers of this
+    process alone are computed, also where several train together.
 
     Args:
         task: the task's name, for the keys.
         specs: metrics by name.
         prediction: (N,), in the target's own units; for metrics with ``ranks``, scores of any scale. (N, t)
-            for a task of t target columns.
-        target: of the same shape, anything at all on unlabelled rows.
+            for a task of t target columns; (N, C), probabilities, for metrics with C ``classes``.
+        target: (N,) or (N, t), anything at all on unlabelled rows.
         labelled: bool (N,).
         group: int64 (N,), for grouped metrics.
 
@@ -45,12 +46,8 @@ def score(
         ...       torch.tensor([yes, yes, no]), torch.tensor([1, 1, 2]))
         {'rating/rmse': 0.70710..., 'rating/mae': 0.5, 'rating/r2': nan}
     """
-    shapes = [tuple(tensor.shape) for tensor in (prediction, target, labelled, group)]
-    if shapes[0] != shapes[1] or shapes[2] != shapes[3] or shapes[2] != shapes[0][:1]:
-        raise ValueError(
-            f"task {task}: prediction and target must both be (N,) or (N, t), labelled and group (N,), "
-            f"got {', '.join(map(str, shapes))}"
-        )
+    specs = listed(specs, group)
+    _check_shapes(task, specs, prediction, target, labelled, group)
     rows = labelled.detach().cpu().bool()
     prediction, target = (x.detach().cpu()[rows].double() for x in (prediction, target))
     group = group.detach().cpu()[rows]
@@ -63,6 +60,24 @@ def score(
         else math.nan
         for name, spec in specs.items()
     }
+
+
+def listed(specs: Mapping[str, MetricSpec], group: Tensor) -> dict[str, MetricSpec]:
+    """The metrics that these rows can have: fewer than two groups are none, and grouped metrics then say nothing.
+
+    A main metric stays: it is what the task is judged by.
+
+    Args:
+        specs: metrics by name.
+        group: int64 (N,), of all rows, labelled or not, so that all tasks of a table have the same columns.
+
+    Example:
+        >>> from taskloom.metrics.binary import binary_metrics
+        >>> list(listed(binary_metrics(), torch.tensor([0, 0, 0])))
+        ['auc', 'log_loss', 'average_precision', 'calibration_error']
+    """
+    has_groups = bool((group != group[:1]).any())
+    return {name: spec for name, spec in specs.items() if has_groups or spec.main or not spec.grouped}
 
 
 def relative_gain(value: float, constant: float, higher_is_better: bool) -> float:
@@ -86,6 +101,29 @@ def relative_gain(value: float, constant: float, higher_is_better: bool) -> floa
     return gain if constant == 0 else gain / abs(constant)
 
 
+def _check_shapes(
+    task: str, specs: Mapping[str, MetricSpec], prediction: Tensor, target: Tensor, labelled: Tensor, group: Tensor
+) -> None:
+    n, classes = labelled.shape[:1], {len(spec.classes) for spec in specs.values()} - {0}
+    wanted = {tuple(target.shape)} if not classes else {(*target.shape[:1], c) for c in classes}
+    fits = wanted == {tuple(prediction.shape)} and target.dim() <= (1 if classes else 2)
+    if not fits or target.shape[:1] != n or labelled.shape != n or group.shape != n:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (prediction, target, labelled, group))
+        kinds = (
+            "prediction must be (N, C) and target (N,)"
+            if classes
+            else "prediction and target must both be (N,) or (N, t)"
+        )
+        raise ValueError(f"task {task}: {kinds}, labelled and group (N,), got {shapes}")
+
+
+def _class_numbers(target: Tensor, classes: tuple[float, ...]) -> Tensor:
+    """Values (N,) to their places among the classes, int64 (N,); C for a value that is none of them."""
+    known = torch.tensor(classes, dtype=target.dtype)
+    place = torch.searchsorted(known, target)
+    return place.where(known[place.clamp_max(len(known) - 1)] == target, len(known))
+
+
 def _standing(prediction: Tensor) -> Tensor:
     """Predictions replaced by their dense rank, scaled into [0, 1].
 
@@ -102,5 +140,7 @@ def _compute(spec: MetricSpec, prediction: Tensor, target: Tensor, group: Tensor
     metric.set_dtype(torch.float64)
     # All rows are here: a metric that gathered from other ranks would count them twice, or wait for ever.
     metric.distributed_available_fn = lambda: False
+    if spec.classes:
+        target = _class_numbers(target, spec.classes)
     metric.update(prediction, target, *([group] if spec.grouped else []))
     return float(metric.compute())

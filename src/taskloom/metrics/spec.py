@@ -29,8 +29,9 @@ class MetricSpec:
     """A metric, its direction, and when it means something.
 
     Args:
-        metric: its ``update`` takes predictions float64 (N,) and targets float64 (N,), and groups int64 (N,)
-            after them where ``grouped``. Predictions are in the target's own units (binary: probabilities).
+        metric: its ``update`` takes predictions float64 (N,) and targets float64 (N,), both (N, t) for a task of t
+            target columns, and groups int64 (N,) after them where ``grouped``. Predictions are in the target's own
+            units (binary: probabilities).
         higher_is_better: its direction; None for a figure that is neither good nor bad, such as a coverage.
         main: whether the task is judged by it (``val/score``); one metric of a head is the main one.
         grouped: whether ``update`` takes the groups as well.
@@ -38,6 +39,8 @@ class MetricSpec:
             such a metric, so that a predictor of ratings can be judged on likes.
         defined: says of the labelled targets (N,) whether the metric is defined on them; where it is not, its
             value is NaN and the metric is never called.
+        classes: the target's C values, rising, for a metric of probabilities: ``update`` then takes probabilities
+            (N, C) and class numbers int64 (N,), C standing for any other value. Empty for all other metrics.
 
     Raises:
         ConfigError: a main metric without a direction.
@@ -54,6 +57,7 @@ class MetricSpec:
     grouped: bool = False
     ranks: bool = False
     defined: Callable[[Tensor], bool] = any_rows
+    classes: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.main and self.higher_is_better is None:

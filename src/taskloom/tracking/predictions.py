@@ -16,9 +16,10 @@ def write_predictions(
     task_names: Sequence[str],
     row: Tensor,
     group: Tensor,
-    target: Tensor,
-    prediction: Tensor,
+    target: Sequence[Tensor] | Tensor,
+    prediction: Sequence[Tensor] | Tensor,
     labelled: Tensor,
+    columns: Sequence[Sequence[str]] | None = None,
 ) -> Path:
     """Write one line a test row, atomically: ``row``, ``user``, and for each task its target and prediction.
 
@@ -27,26 +28,37 @@ def write_predictions(
         task_names: the K tasks, in order.
         row: int64 (N,), the row's number in the source.
         group: int64 (N,), the user.
-        target: (N, K), in the target's own units.
-        prediction: (N, K), likewise; for a binary task the probability.
+        target: of each task, (N,) or (N, t), in the target's own units; or (N, K) for all.
+        prediction: of each task, (N,), (N, t) or, of C classes, (N, C); or (N, K) for all. For a binary task the
+            probability.
         labelled: bool (N, K); where it is false the target is written as null.
+        columns: the names of each prediction's columns, such as a multilabel task's target columns or ``task_class``;
+            None names each after its task, and there are no predictions of several columns.
 
     Returns:
         The file, with the columns row, user, target_<task>, prediction_<task>, ...
     """
-    columns = {"row": row.cpu().numpy(), "user": group.cpu().numpy()}
-    frame = pl.DataFrame(columns)
+    frame = pl.DataFrame({"row": row.cpu().numpy(), "user": group.cpu().numpy()})
+    targets, predictions = (x.unbind(1) if isinstance(x, Tensor) else x for x in (target, prediction))
     for k, task in enumerate(task_names):
-        has_label = pl.Series(labelled[:, k].cpu().numpy())
-        known = pl.Series(target[:, k].float().cpu().numpy())
-        frame = frame.with_columns(
-            pl.select(pl.when(has_label).then(known)).to_series().alias(f"target_{task}"),
-            pl.Series(f"prediction_{task}", prediction[:, k].float().cpu().numpy()),
-        )
+        parts = list(columns[k]) if columns else [task]
+        known = _series("target", [task] if targets[k].dim() == 1 else parts, targets[k])
+        labels = pl.Series(labelled[:, k].cpu().numpy())
+        frame = frame.hstack([pl.select(pl.when(labels).then(one).alias(one.name)).to_series() for one in known])
+        frame = frame.hstack(_series("prediction", parts, predictions[k]))
     path = folder.predictions / "test.parquet"
     with file_beside(path) as temporary:
         frame.write_parquet(temporary)
     return path
+
+
+def _series(what: str, names: Sequence[str], values: Tensor) -> list[pl.Series]:
+    """The columns of (N,) or (N, t) values, ``what_name`` each."""
+    each = values[:, None] if values.dim() == 1 else values
+    return [
+        pl.Series(f"{what}_{name}", column.float().cpu().numpy())
+        for name, column in zip(names, each.unbind(1), strict=True)
+    ]
 
 
 def read_predictions(folder: RunFolder) -> pl.DataFrame:

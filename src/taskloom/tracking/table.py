@@ -26,7 +26,12 @@ LABELS = {
     "rmse": "RMSE",
     "mae": "MAE",
     "r2": "R²",
+    "macro_auc": "macro AUC",
+    "macro_f1": "macro F1",
+    "micro_average_precision": "micro AP",
 }
+#: what names a metric of ranking the whole catalogue, which has a table of its own
+_RANKING = re.compile(r"@\d+$|^rankable$")
 _ARROWS = {True: " ↑", False: " ↓", None: ""}
 ABSENT = "–"
 
@@ -40,12 +45,16 @@ class TaskRows(NamedTuple):
         rows: labelled test rows.
         metrics: in the order of the columns; True where higher is better, False where lower is, None where
             neither is (a coverage).
+        main: the metric that judges the task; empty where nothing is to be judged.
+        cases: test rows that a verdict rests on: of a binary task the positive ones, otherwise all labelled ones.
     """
 
     name: str
     kind: str
     rows: int
     metrics: Mapping[str, bool | None]
+    main: str = ""
+    cases: int = 0
 
 
 def results_table(
@@ -66,7 +75,16 @@ def results_table(
         mark: put a ``*`` after the best as well, for outputs that have no bold.
     """
     scores = {model_name: test} | {name: floor for name, floor in floors.items() if name != model_name}
-    return Group(*(_task_table(scores, TaskRows(*task), mark) for task in tasks))
+    tables: list[Table] = []
+    for task in (TaskRows(*given) for given in tasks):
+        title = f"{task.name} · {task.kind} · {task.rows:,} test rows"
+        ranked = {name: higher for name, higher in task.metrics.items() if _RANKING.search(name)}
+        plain = {name: higher for name, higher in task.metrics.items() if name not in ranked}
+        tables.append(_task_table(title, scores, task._replace(metrics=plain), mark))
+        if ranked:
+            title = f"{task.name} · ranking of the whole catalogue"
+            tables.append(_task_table(title, scores, task._replace(metrics=ranked), mark))
+    return Group(*tables)
 
 
 def print_results(
@@ -76,8 +94,9 @@ def print_results(
     tasks: Sequence[TaskRows | tuple[str, str, int, Mapping[str, bool | None]]],
     folder: RunFolder | None = None,
     file: IO[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Print `results_table`, and under it where the run lies and what can be done with it.
+    """Print `results_table`, and under it what is to be said of it, where the run lies and what can be done with it.
 
     Args:
         model_name: see `results_table`.
@@ -86,6 +105,7 @@ def print_results(
         tasks: see `results_table`.
         folder: the run folder, for the lines under the table; None leaves them out.
         file: where to; None is standard output.
+        notes: lines under the table, such as ``verdict_lines``.
     """
     out = file or sys.stdout
     if isinstance(out, TextIOWrapper) and "utf" not in out.encoding.lower():
@@ -94,7 +114,7 @@ def print_results(
     if not console.is_terminal:
         console = Console(file=out, width=100)  # a log file has no width
     console.print(results_table(model_name, test, floors, tasks, mark=not console.is_terminal))
-    for line in closing_lines(folder) if folder else []:
+    for line in [*notes, *([""] if notes else []), *(closing_lines(folder) if folder else [])]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -115,12 +135,18 @@ def closing_lines(folder: RunFolder) -> list[str]:
     return [f"{label:<{width}}  {value}" for label, value in lines]
 
 
-def _task_table(scores: Mapping[str, Mapping[str, float | None]], task: TaskRows, mark: bool) -> Table:
-    title = f"{task.name} · {task.kind} · {task.rows:,} test rows"
+def _task_table(title: str, scores: Mapping[str, Mapping[str, float | None]], task: TaskRows, mark: bool) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
     table.add_column("", no_wrap=True)
     for metric, higher in task.metrics.items():
         table.add_column(LABELS.get(metric, metric.replace("_", " ")) + _ARROWS[higher], justify="right")
+    # A floor that says nothing of a task has no row in its table; the model always has.
+    names = [f"{task.name}/{metric}" for metric in task.metrics]
+    scores = {
+        label: numbers
+        for place, (label, numbers) in enumerate(scores.items())
+        if place == 0 or any(numbers.get(name) is not None for name in names)
+    }
     columns = [
         _column([numbers.get(f"{task.name}/{metric}") for numbers in scores.values()], higher, mark)
         for metric, higher in task.metrics.items()

@@ -1,66 +1,138 @@
 """The floors of a run: simple predictors, scored on the very rows that the model is scored on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from hashlib import sha256
 
 import torch
 
 from taskloom.data.datamodule import DataModule
-from taskloom.data.loader import Columns
-from taskloom.floors.compute import FloorData, FloorTask, floor_scores
-from taskloom.floors.floor import Ratings
+from taskloom.data.loader import ColumnLoader
+from taskloom.errors import ConfigError
+from taskloom.floors.cache import TableFits
+from taskloom.floors.compute import FloorData, FloorTask, TableData, check_rated, default_floors, floor_scores
+from taskloom.floors.floor import Ratings, select_floors
+from taskloom.floors.inputs import Inputs
+from taskloom.floors.table_floor import LOSSES, Part, Problem
 from taskloom.module import MultiTaskModule
 from taskloom.outcome import Outcome
 
+#: labelled rows of a part that table floors look at; of more, a sample by a fixed seed
+TABLE_ROWS = 1_000_000
 
-def score_floors(
-    names: Sequence[str], data: DataModule, module: MultiTaskModule, outcome: Outcome
-) -> dict[str, dict[str, float]]:
-    """Every floor's metrics on the rows of an outcome, by floor and ``task/metric``.
 
-    Fits are kept beside the processed data, so each is made once for a data fingerprint.
+class Floors:
+    """The floors of a run. Fits are kept beside the processed data, so each is made once for a data fingerprint.
 
     Args:
-        names: of the floors.
-        data: set up; its ``floors`` name user, item and target.
+        names: of the floors; None takes those of the data's kind.
+        data: set up; where its ``floors`` name user, item and target, its kind is ratings, otherwise a table.
         module: its tasks and their metrics.
-        outcome: the model's test predictions.
+
+    Raises:
+        ConfigError: a floor that there is not, or that the data is not for; a column in ``data.floors`` that is none.
     """
-    if not names:
-        return {}
-    rated = data.schema.targets.index(data.floors["target"]) if data.floors else None
-    tasks = [
-        FloorTask(
-            task.name,
-            specs,
-            outcome.targets[k],
-            outcome.labelled[:, k],
-            outcome.group,
-            data.statistics[k].mean,
-            # Of a binary task on the same column the floors' scores only rank.
-            fitted=task.kind != "binary" and data.schema.columns_of(task) == [rated],
+
+    def __init__(self, names: Sequence[str] | None, data: DataModule, module: MultiTaskModule) -> None:
+        self.names = default_floors(bool(data.floors)) if names is None else list(names)
+        for floor in select_floors(self.names):
+            check_rated(floor, bool(data.floors))
+        self.data, self.module = data, module
+        self.folder = data.store.folder / "floors"
+        self.categorical = [feature.name for feature in data.schema.of_kind("categorical")]
+        self.rated = _place("target", data.floors, data.schema.targets) if data.floors else None
+        self.ids = [_place(side, data.floors, self.categorical) for side in ("user", "item") if data.floors]
+        self.table = TableFits(cache(self._problem), self.folder)
+        self._inputs: dict[tuple[str, bytes], Inputs] = {}
+
+    def score(self, outcome: Outcome, part: str = "test") -> dict[str, dict[str, float]]:
+        """Every floor's metrics on the rows of an outcome, by floor and ``task/metric``.
+
+        Args:
+            outcome: the model's predictions of a part.
+            part: which part of the data it is of.
+        """
+        if not self.names:
+            return {}
+        asked, ratings = self._asked(outcome, part), None
+        if self.rated is not None:
+            user, item = (asked.categorical[:, place].long() for place in self.ids)
+            ratings = FloorData(self._ratings("train"), self._ratings("val"), user, item)
+        return floor_scores(self.names, self._tasks(outcome), ratings, self.folder, table=TableData(self.table, asked))
+
+    def _asked(self, outcome: Outcome, part: str) -> Inputs:
+        """The inputs of an outcome's rows, which may be some of the part's only, and in another order."""
+        loader = self.data.part_dataloader(part)
+        columns, found = loader.columns, None
+        row = columns.row.cpu()
+        if bool((outcome.row < 0).any()):  # rows with a drawn item, which the columns do not have
+            extras = replace(loader.extras, events=None)
+            found = [*ColumnLoader(columns, self.data.task_columns, loader.batch_size, extras=extras)]
+            row = torch.cat([batch.row for batch in found]).cpu()
+        order = row.argsort()
+        place = order[torch.searchsorted(row[order], outcome.row)]
+        names = ("categorical", "bags", "dense")
+        if found is None:
+            return Inputs(*(getattr(columns, name).cpu()[place] for name in names))
+        return Inputs(*(torch.cat([getattr(batch, name).cpu() for batch in found])[place] for name in names))
+
+    def _tasks(self, outcome: Outcome) -> list[FloorTask]:
+        return [
+            FloorTask(
+                task.name,
+                specs,
+                outcome.targets[k],
+                outcome.labelled[:, k],
+                outcome.group,
+                head.constant_prediction(1).flatten().tolist(),  # type: ignore[operator]
+                # Of a binary task on the same column the floors' scores only rank.
+                fitted=task.kind != "binary" and self.data.schema.columns_of(task) == [self.rated],
+            )
+            for k, (task, specs, head) in enumerate(
+                zip(self.module.tasks, self.module.metrics(), self.module.heads, strict=True)
+            )
+        ]
+
+    def _ratings(self, part: str) -> Ratings:
+        columns = self.data.store.split(part)
+        user, item = (columns.categorical[:, place].long() for place in self.ids)
+        return Ratings.labelled(user, item, columns.targets[:, self.rated])
+
+    def _problem(self, name: str) -> Problem | None:
+        """What table floors are fitted to for a task; None where there is no such thing."""
+        place = [task.name for task in self.module.tasks].index(name)
+        task, specs = self.module.tasks[place], self.module.metrics()[place]
+        drawn = self.data.recipe.negatives
+        if task.kind not in LOSSES or (drawn is not None and drawn.task == name):
+            return None  # drawn rows are the model's own: no table has them
+        train, labelled = self._part("train", task.targets)
+        val, _ = self._part("val", task.targets)
+        classes = next((spec.classes for spec in specs.values() if spec.classes), ())
+        return Problem(task, self.data.schema, train, val, classes, labelled)
+
+    def _part(self, part: str, targets: Sequence[str]) -> tuple[Part, int]:
+        """A part's rows with a label, at most ``TABLE_ROWS`` of them; and how many there are."""
+        columns = self.data.store.split(part)
+        target = columns.targets[:, [self.data.schema.targets.index(name) for name in targets]]
+        rows = (~target.isnan()).all(1).nonzero().squeeze(1)
+        labelled = len(rows)
+        if labelled > TABLE_ROWS:
+            chosen = torch.randperm(labelled, generator=torch.Generator().manual_seed(0))[:TABLE_ROWS]
+            rows = rows[chosen.sort().values]
+        # Tasks that have their labels on the same rows share them: in memory, and their digest.
+        key = (part, sha256(rows.numpy().data).digest())
+        if key not in self._inputs:
+            every = Inputs(columns.categorical, columns.bags, columns.dense)
+            self._inputs[key] = every.select(rows) if len(rows) < len(columns) else every
+        return Part(self._inputs[key], target[rows]), labelled
+
+
+def _place(key: str, chosen: Mapping[str, str], names: Sequence[str]) -> int:
+    """Where a column that ``data.floors`` names stands."""
+    if chosen.get(key) not in names:
+        raise ConfigError(
+            f"data.floors.{key}: {chosen.get(key)!r} is no {'target' if key == 'target' else 'categorical feature'}; "
+            f"there are {', '.join(names)}; name one of them, or set data.floors=null"
         )
-        for k, (task, specs) in enumerate(zip(module.tasks, module.metrics(), strict=True))
-    ]
-    ratings = None
-    if rated is not None:
-        columns = data.store.split("train" if data.first_batch else "test")
-        # The outcome may hold some of the test rows only, and in another order.
-        order = columns.row.argsort()
-        place = order[torch.searchsorted(columns.row[order], outcome.row)]
-        user, item = _ids(data, columns)
-        ratings = FloorData(_ratings(data, "train", rated), _ratings(data, "val", rated), user[place], item[place])
-    return floor_scores(names, tasks, ratings, data.store.folder / "floors")
-
-
-def _ids(data: DataModule, columns: Columns) -> tuple[torch.Tensor, torch.Tensor]:
-    names = [feature.name for feature in data.schema.of_kind("categorical")]
-    user, item = (columns.categorical[:, names.index(data.floors[side])] for side in ("user", "item"))
-    return user, item
-
-
-def _ratings(data: DataModule, part: str, rated: int) -> Ratings:
-    columns = data.store.split(part)
-    value = columns.targets[:, rated]
-    known = ~value.isnan()
-    user, item = _ids(data, columns)
-    return Ratings(user[known], item[known], value[known])
+    return names.index(chosen[key])

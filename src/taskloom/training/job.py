@@ -14,6 +14,7 @@ from taskloom.config.accelerator import check_accelerator
 from taskloom.config.plugins import load_plugins, plugin_records
 from taskloom.data.datamodule import DataModule
 from taskloom.errors import ConfigError, RunError
+from taskloom.metrics.scoring import listed
 from taskloom.module import MultiTaskModule
 from taskloom.outcome import Outcome, main_metric
 from taskloom.tracking.curves import draw_curves
@@ -24,11 +25,13 @@ from taskloom.tracking.quiet import quiet
 from taskloom.tracking.run_folder import RunFolder
 from taskloom.tracking.table import TaskRows, print_results
 from taskloom.tracking.throughput import Throughput
+from taskloom.tracking.verdict import below_floor, verdict_lines
 from taskloom.tracking.wandb_run import finish
 from taskloom.training.best import BestEpoch
 from taskloom.training.build import make_callbacks, make_data, make_loggers, make_module
-from taskloom.training.floors import score_floors
+from taskloom.training.floors import Floors
 from taskloom.training.profile import Profile
+from taskloom.training.ranking import CatalogueRanking
 from taskloom.training.run import fit, load_best, test
 
 Config = Mapping[str, Any]
@@ -129,7 +132,9 @@ def evaluate_job(folder: Path) -> dict[str, Any]:
     values, outcome = _test(job, [])
     before = record.get("test")
     same = None if before is None else all(_equal(values[key], before.get(key)) for key in values)
-    print_results(job.label, values, record.get("floors") or {}, _task_rows(job, outcome), run_folder)
+    floors, rows = record.get("floors") or {}, _task_rows(job, outcome)
+    notes = verdict_lines(job.label, values, floors, rows)
+    print_results(job.label, values, floors, rows, run_folder, notes=notes)
     if same is not None:
         print("the same numbers as in run.json" if same else "NOT the same numbers as in run.json")
     return {"test": values, "same": same}
@@ -167,6 +172,7 @@ def _prepare(config: Config, folder: RunFolder) -> Job:
 def _train(config: Config, folder: RunFolder) -> dict[str, Any]:
     job = _prepare(config, folder)
     module, checkpoints = job.module, folder.checkpoints
+    simple = Floors(config["floors"], job.data, module)
     parameters = sum(p.numel() for p in module.parameters())
     for line in job.data.summary():
         print(line)
@@ -183,28 +189,58 @@ def _train(config: Config, folder: RunFolder) -> dict[str, Any]:
     values, outcome = _test(job, [])
     for logger in loggers:
         logger.log_metrics({f"test/{name}": value for name, value in values.items()}, step=_steps(callbacks))
-    targets, predictions = (torch.stack(x, dim=1) for x in (outcome.targets, outcome.predictions))
-    names = [task.name for task in module.tasks]
-    write_predictions(folder, names, outcome.row, outcome.group, targets, predictions, outcome.labelled)
-    floors = score_floors(config["floors"], job.data, module, outcome)
+    write_predictions(
+        folder,
+        [task.name for task in module.tasks],
+        outcome.row,
+        outcome.group,
+        outcome.targets,
+        outcome.predictions,
+        outcome.labelled,
+        [head.columns for head in module.heads],  # type: ignore[misc]
+    )
+    floors = simple.score(outcome)
+    if job.data.ranking is not None and floors:
+        floors["popularity"] = CatalogueRanking(job.data).of_popularity()
+    further = {part: _further_test(job, simple, part) for part in job.data.further_tests}
+    rows = _task_rows(job, outcome)
     best = next(callback for callback in callbacks.values() if isinstance(callback, BestEpoch))
     throughput = [callback.result() for callback in callbacks.values() if isinstance(callback, Throughput)]
     folder.update(
         state="done",
         test=values,
         floors=floors,
+        below_floor=below_floor(values, floors, rows),
+        tests={part: found for part, (found, _, _) in further.items()},
+        floors_of={part: beside for part, (_, beside, _) in further.items()},
         best=best.best,
         main_metrics=_main_metrics(module),
         **(throughput[0] if throughput else {}),
     )
     draw_curves(folder.path)
-    print_results(job.label, values, floors, _task_rows(job, outcome), folder)
+    for part, (found, beside, their_rows) in further.items():
+        print(f"\nfurther test set {part}")
+        print_results(job.label, found, beside, their_rows, notes=verdict_lines(job.label, found, beside, their_rows))
+    notes = verdict_lines(job.label, values, floors, rows)
+    print_results(job.label, values, floors, rows, folder, notes=notes)
     return folder.read()
 
 
-def _test(job: Job, callbacks: list[Callback]) -> tuple[dict[str, float], Outcome]:
-    outcome = test(job.module, job.data, job.trainer_settings, callbacks, job.folder.path)
-    return outcome.score(job.module.tasks, job.module.metrics()), outcome
+def _test(job: Job, callbacks: list[Callback], part: str = "test") -> tuple[dict[str, float], Outcome]:
+    loader = None if part == "test" else job.data.part_dataloader(part)
+    outcome = test(job.module, job.data, job.trainer_settings, callbacks, job.folder.path, loader)
+    values = outcome.score(job.module.tasks, job.module.metrics())
+    if job.data.ranking is not None:
+        values |= CatalogueRanking(job.data, part).of_model(job.module)
+    return values, outcome
+
+
+def _further_test(
+    job: Job, floors: Floors, part: str
+) -> tuple[dict[str, float], dict[str, dict[str, float]], list[TaskRows]]:
+    """Scores of the model and of the floors on a test set beside the main one."""
+    values, outcome = _test(job, [], part)
+    return values, floors.score(outcome, part), _task_rows(job, outcome)
 
 
 def _task_rows(job: Job, outcome: Outcome) -> list[TaskRows]:
@@ -213,10 +249,27 @@ def _task_rows(job: Job, outcome: Outcome) -> list[TaskRows]:
             task.name,
             task.kind,
             int(outcome.labelled[:, k].sum()),
-            {name: spec.higher_is_better for name, spec in specs.items()},
+            {name: spec.higher_is_better for name, spec in listed(specs, outcome.group).items()}
+            | _ranked(job, task.name),
+            main_metric(specs),
+            _cases(task.kind, outcome, k),
         )
         for k, (task, specs) in enumerate(zip(job.module.tasks, job.module.metrics(), strict=True))
     ]
+
+
+def _ranked(job: Job, task: str) -> dict[str, bool | None]:
+    """The metrics of ranking the whole catalogue by a task, and their direction."""
+    spec = job.data.ranking
+    if spec is None or spec.task != task:
+        return {}
+    return {f"{name}@{k}": True for k in spec.at for name in ("ndcg", "recall", "mrr")} | {"rankable": None}
+
+
+def _cases(kind: str, outcome: Outcome, k: int) -> int:
+    """Test rows that a verdict on task k rests on: positive ones where the labels are yes and no."""
+    targets = outcome.targets[k][outcome.labelled[:, k]]
+    return int((targets > 0).sum()) if kind in ("binary", "multilabel") else len(targets)
 
 
 def _main_metrics(module: MultiTaskModule) -> dict[str, dict[str, Any]]:

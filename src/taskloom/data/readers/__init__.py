@@ -1,0 +1,1 @@
+"""One reader a data set: from its raw files to rows."""

@@ -1,0 +1,5 @@
+"""A made-up MovieLens 32M: the same files as latest-small."""
+
+from samples.movielens_latest_small import write
+
+__all__ = ["write"]
