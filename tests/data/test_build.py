@@ -1,4 +1,5 @@
 import math
+import types
 
 import numpy as np
 import polars as pl
@@ -204,6 +205,23 @@ def test_prior_and_group(frame, opened):
     days = frame["day"].to_numpy()[batch.row.numpy()]
     assert len(set(zip(days.tolist(), batch.group.tolist(), strict=True))) == len(set(days.tolist()))
     assert data.schema.group == "day"
+
+
+def test_columns_that_stay_on_the_accelerator(frame, opened):
+    """Batches are gathered where the columns are; the meta device stands for one that is not this machine's."""
+    data = opened(frame, device_resident=True)
+    assert next(iter(data.train_dataloader())).categorical.device.type == "cpu"  # nobody trains yet
+    data.trainer = types.SimpleNamespace(strategy=types.SimpleNamespace(root_device=torch.device("meta")))
+    for loader in (data.train_dataloader(), data.test_dataloader()):
+        batch = next(iter(loader))
+        assert {batch.categorical.device.type, batch.targets.device.type, batch.row.device.type} == {"meta"}
+
+
+def test_blocks_of_rows_stay_near_each_other(frame, opened):
+    rows = torch.cat([batch.row for batch in opened(frame, block=4, batch_size=8).train_dataloader()])
+    every = opened(frame).store.split("train").row
+    assert sorted(rows.tolist()) == every.tolist()
+    assert rows.tolist() != every.tolist()
 
 
 def test_statistics_for_heads(frame, opened):

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -15,6 +16,8 @@ from taskloom.floors.floor import RatingFloor, Ratings, Say, require_rows
 
 SMALLEST_BATCH = 512
 STEPS_AN_EPOCH = 160  # with more rows batches grow, not the steps
+ROWS_AN_EPOCH = 1_000_000  # of more training rows an epoch takes the next so many, so that a fit is bounded
+VALIDATION_ROWS = 250_000  # of more a sample is looked at after each epoch
 PREDICTION_ROWS = 65536
 
 
@@ -27,7 +30,8 @@ class Factorisation(RatingFloor):
     the sum over the rows of a batch, so that a vector is penalised as often as it is looked up. Values are
     standardised first, which frees the settings from the target's unit. Adam with a falling rate; in
     training a random part of the inner product's terms is left out; stopped by the error on validation rows,
-    and the best epoch's parameters kept. Ids without training rows, 0 among them, have no bias and a zero
+    and the best epoch's parameters kept. An epoch is a pass over the rows, or of more than 1,000,000 the next so
+    many of a shuffled pass; validation rows beyond 250,000 are not looked at. Ids without training rows, 0 among them, have no bias and a zero
     vector.
 
     Source: Koren, Bell & Volinsky 2009, "Matrix factorization techniques for recommender systems", eq. 5.
@@ -95,9 +99,13 @@ class Factorisation(RatingFloor):
     def fit(self, train: Ratings, val: Ratings, say: Say = print) -> "Factorisation":
         """Train until the validation error has stood still for ``patience`` epochs."""
         require_rows(self.name, train)
-        say(f"floor {self.name}: fitting to {len(train):,} rows (once for these data)")
+        rows = f"{len(train):,} rows"
+        if len(train) > ROWS_AN_EPOCH:
+            rows += f", {ROWS_AN_EPOCH:,} an epoch"
+        say(f"floor {self.name}: fitting to {rows} (once for these data)")
         started = perf_counter()
         generator = torch.Generator().manual_seed(self.seed)
+        val = self._sample(val)
         mean, std = train.value.mean(dtype=torch.float64), train.value.double().std(correction=0)
         std = std if std > 0 else torch.ones_like(std)
         standard = Ratings(train.user, train.item, ((train.value - mean) / std).float())
@@ -105,13 +113,14 @@ class Factorisation(RatingFloor):
         for table in tables.values():
             table.requires_grad_(True).grad = torch.zeros_like(table)
         optimizer = torch.optim.Adam(tables.values(), lr=self.lr, fused=True)
+        epochs = _epochs(len(train), generator)
 
         best, best_epoch = math.inf, 0
         with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
             bar = bars.add_task(f"floor {self.name}", total=self.epochs)
             for epoch in range(self.epochs):
                 optimizer.param_groups[0]["lr"] = self.lr * self.decay**epoch
-                self._epoch(standard, tables, optimizer, generator)
+                self._epoch(standard, next(epochs), tables, optimizer, generator)
                 now = {"mean": mean, "std": std} | {name: table.detach() for name, table in tables.items()}
                 error = float((_predict(now, val.user, val.item) - val.value).square().mean().sqrt())
                 # Without validation rows the error is NaN, which is never the least: take the last epoch.
@@ -142,17 +151,24 @@ class Factorisation(RatingFloor):
             tables[f"{side}_bias"] = torch.zeros(len(rows), 1)
         return tables
 
+    def _sample(self, val: Ratings) -> Ratings:
+        if len(val) <= VALIDATION_ROWS:
+            return val
+        rows = torch.randperm(len(val), generator=torch.Generator().manual_seed(self.seed))[:VALIDATION_ROWS]
+        return Ratings(val.user[rows], val.item[rows], val.value[rows])
+
     def _epoch(
         self,
         train: Ratings,
+        order: Tensor,
         tables: dict[str, Tensor],
         optimizer: torch.optim.Optimizer,
         generator: torch.Generator,
     ) -> None:
-        """One pass over the rows. The gradient is written out, which spares the autograd graph."""
+        """Steps over rows in an order. The gradient is written out, which spares the autograd graph."""
         P, Q, b, c = (tables[name] for name in ("user_vectors", "item_vectors", "user_bias", "item_bias"))
-        batch = max(SMALLEST_BATCH, math.ceil(len(train) / STEPS_AN_EPOCH))
-        for rows in torch.randperm(len(train), generator=generator).split(batch):
+        batch = max(SMALLEST_BATCH, math.ceil(len(order) / STEPS_AN_EPOCH))
+        for rows in order.split(batch):
             user, item, value = train.user[rows], train.item[rows], train.value[rows]
             p, q = P.index_select(0, user), Q.index_select(0, item)
             # One choice a batch: as good as one a row (measured), and cheaper.
@@ -170,6 +186,13 @@ class Factorisation(RatingFloor):
                 table.grad.zero_().index_add_(0, ids, gradient, alpha=2 / len(rows))
                 table.grad[0] = 0
             optimizer.step()
+
+
+def _epochs(n: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """The rows of each epoch, without end: pass after pass over all n in a new order, in pieces of like size."""
+    pieces = math.ceil(n / ROWS_AN_EPOCH)
+    while True:
+        yield from torch.randperm(n, generator=generator).chunk(pieces)
 
 
 def _predict(parameters: dict[str, Tensor], user: Tensor, item: Tensor) -> Tensor:
