@@ -38,13 +38,24 @@ def test_it_begins_with_a_comment(group: str, member: str) -> None:
     assert yaml.safe_load(text) is not None
 
 
+def data_of(group: str, member: str) -> str | None:
+    """The data set that a member chooses: of data itself, or of an experiment that overrides it."""
+    if group == "data":
+        return member
+    if group != "experiment":
+        return None
+    defaults = yaml.safe_load((CONF / group / f"{member}.yaml").read_text(encoding="utf-8")).get("defaults", [])
+    return next((entry["override /data"] for entry in defaults if "override /data" in entry), None)
+
+
 def overrides(group: str, member: str, small_run: list[str], folder: Path) -> list[str]:
     """A command line that chooses the member, for one step on small data."""
-    if group == "data":
+    data = data_of(group, member)
+    if data is not None:
         folder.mkdir()
-        sample = importlib.import_module(f"samples.{member}").write(folder)
+        sample = importlib.import_module(f"samples.{data}").write(folder)
         keep = [o for o in [*small_run, SMALL] if not o.startswith(("data.source", "floors"))]
-        return [*keep, f"data={member}", "floors=null", *sample]
+        return [*keep, f"{group}={member}", "floors=null", *sample]
     own = {"debug": "debug", "logger": "logger"}.get(group)
     keep = [o for o in [*small_run, SMALL] if own is None or not o.startswith(f"{own}=")]
     if group == "debug":
@@ -76,7 +87,7 @@ def test_it_composes_and_takes_a_step(
     assert problems == []
     record = run_job(composed.config, tmp_path / "run")
     assert record["state"] == "done"
-    if group != "data":
+    if data_of(group, member) is None:
         assert set(record["main_metrics"]) == {"like", "rating"}
     else:
         assert set(record["main_metrics"]) <= set(composed.config["data"]["tasks"])

@@ -124,9 +124,17 @@ def test_a_column_names_the_parts_and_validation_is_carved_out_by_its_key():
     assert not set(key[part == 0].tolist()) & set(key[part == 1].tolist())
     share = (part == 1).sum() / (part <= 1).sum()
     assert abs(share - 0.1) < 0.03
+    other, _ = by_column(names, Events(n, key=key), SplitSpec("column", (9, 1, 1), 2, column="part", by="group"))
+    assert (other != part).any()
     # A key's place does not depend on what other rows there are.
     fewer, _ = by_column(names[:900], Events(900, key=key[:900]), spec)
     np.testing.assert_array_equal(fewer, part[:900])
+
+
+@pytest.mark.parametrize("name", ["catalogue", "a/b", "..", "log random"])
+def test_a_test_set_is_named_as_a_folder_can_be(name):
+    with pytest.raises(DataError, match="cannot be the name of a test set"):
+        by_column(["train", "test", name], Events(3), SplitSpec("column", column="part"))
 
 
 def test_a_column_that_names_no_test_rows():

@@ -9,6 +9,7 @@ import torch
 from taskloom.atomic import folder_beside
 from taskloom.data import build as build_room
 from taskloom.data.build import build as build_store
+from taskloom.data.npy import NpyWriter
 from taskloom.data.recipe import Recipe, fingerprint
 from taskloom.data.sections import SplitSpec
 from taskloom.data.spec import parse_features, parse_split, parse_tasks
@@ -261,3 +262,12 @@ def test_splits_that_leave_nothing(frame, tmp_path):
         build(frame.head(5), recipe(), tmp_path / "s")
     with pytest.raises(DataError, match="200 of 200 rows have no timestamp"):
         build(frame.with_columns(timestamp=pl.lit(None, dtype=pl.Int64)), recipe(), tmp_path / "s")
+
+
+def test_a_file_of_too_few_rows_is_no_file(tmp_path):
+    for n in (1, 3):
+        with pytest.raises(ValueError, match=f"{n} rows were written of 2"):  # noqa: SIM117
+            with NpyWriter(tmp_path / "x.npy", np.int32, (2, 1)) as out:
+                out.add(np.zeros((n, 1)))
+    with pytest.raises(KeyError), NpyWriter(tmp_path / "x.npy", np.int32, (2,)) as out:
+        raise KeyError  # what went wrong first is what is told

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from taskloom.errors import ConfigError, DataError
+from taskloom.floors import factorisation
 from taskloom.floors.bias import Bias
 from taskloom.floors.constant import Constant
 from taskloom.floors.factorisation import Factorisation
@@ -114,6 +115,36 @@ def test_factorisation_stops_by_the_validation_error_and_keeps_the_best_epoch():
     first = Factorisation(**{**SMALL, "epochs": 1}).fit(train, empty(), quiet)
     assert torch.equal(kept.predict(test.user, test.item), first.predict(test.user, test.item))
     assert "after epoch 1," in lines[-1]
+
+
+def test_many_rows_get_a_short_fit_that_says_so_and_uses_every_row(monkeypatch):
+    train, val, test = planted()
+    long = Factorisation(**SMALL)
+    assert long.plan(len(train)) is long  # not many: the settings stand
+    monkeypatch.setattr(factorisation, "LARGE", len(train) - 1)
+    short = {"dim": 4, "lr": 0.1, "decay": 0.9, "epochs": 20}
+    monkeypatch.setattr(factorisation, "SHORT", short)
+    lines = []
+    many = long.fit(train, val, lines.append)
+    assert f"{len(train):,} rows, a short fit of 20 epochs with 4 dimensions" in lines[0]
+    assert many.parameters["user_vectors"].shape == (61, 4)
+    assert (many.parameters["user_bias"][1:] != 0).all()
+    monkeypatch.undo()
+    same = Factorisation(**{**SMALL, **short}).fit(train, val, quiet)
+    assert torch.equal(many.predict(test.user, test.item), same.predict(test.user, test.item))
+
+
+def test_of_many_validation_rows_the_same_sample_is_looked_at(monkeypatch):
+    _, val, _ = planted()
+    monkeypatch.setattr(factorisation, "VALIDATION_ROWS", 100)
+    seen = [Factorisation(**SMALL)._looked_at(val) for _ in range(2)]
+    assert len(seen[0]) == 100
+    assert torch.equal(seen[0].value, seen[1].value)
+    rows = [set(zip(r.user.tolist(), r.item.tolist(), r.value.tolist(), strict=True)) for r in (seen[0], val)]
+    assert len(rows[0]) == 100  # no row twice
+    assert rows[0] < rows[1]
+    monkeypatch.setattr(factorisation, "VALIDATION_ROWS", len(val))
+    assert Factorisation(**SMALL)._looked_at(val) is val
 
 
 def empty():

@@ -194,9 +194,8 @@ def test_a_wrong_floor_is_told_before_anything_is_fitted(make_table, module_for)
         ({"user": "age"}, r"data\.floors\.user: 'age' is no categorical feature; there are user, item, job"),
         ({"target": "star"}, r"data\.floors\.target: 'star' is no target; there are buys, spent, stars"),
     ):
-        rated = make_table(floors={"user": "user", "item": "item", "target": "stars", **wrong})
         with pytest.raises(ConfigError, match=said):
-            Floors(None, rated, module_for(rated))
+            make_table(floors={"user": "user", "item": "item", "target": "stars", **wrong})
 
 
 def test_a_kind_that_floors_do_not_know_is_left_out(make_table, module_for):

@@ -139,7 +139,7 @@ def test_an_unknown_kind_names_the_known_ones():
 
 
 def test_a_head_of_one_target_refuses_two():
-    with pytest.raises(ConfigError, match="a binary task has 1 target column, got a, b"):
+    with pytest.raises(ConfigError, match="the kind binary has 1 target column, got a, b"):
         HEADS["binary"](Task("like", "binary", target=("a", "b")), STATISTICS, 5)
 
 

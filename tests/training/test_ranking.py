@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def job(compose: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("split", ["random", "global_time"])
-def test_it_is_what_a_loop_finds(job: Callable[..., Any], split: str) -> None:
+def test_it_is_what_a_loop_finds(job: Callable[..., Any], split: str, tmp_path: Path) -> None:
     data, module = job(f"data.split.kind={split}", "data.ranking.users=null", "data.features.history.length=4")
     ranking = CatalogueRanking(data)
     values = ranking.of_model(module)
@@ -41,10 +42,15 @@ def test_it_is_what_a_loop_finds(job: Callable[..., Any], split: str) -> None:
     rows_alone = replace(test, reach=None, drawn=None)
     extras = Extras(data.store.events())
     plain = next(iter(ColumnLoader(rows_alone, data.task_columns, len(test), extras=extras)))
+    times = data.reader.read(data._raw, tmp_path).frame.collect()["timestamp"].to_list()
     ndcg = []
     module.eval()
     for group in sorted(set(test.group.tolist())):
         rows = [i for i, g in enumerate(test.group.tolist()) if g == group]
+        if split != "random":  # whose histories hold the items of earlier test rows: the earliest is asked
+            rows.sort(key=lambda i: times[int(test.row[i])])
+            met = plain.history[rows[0]][plain.history_mask[rows[0]]][:, 0].tolist()
+            assert not set(met) & {test.categorical[i, item_at].item() for i in rows}
         wanted = {test.categorical[i, item_at].item() for i in rows}
         n_by_then = int(test.reach[rows[0], 0])
         candidates = [p for p in range(n_by_then) if ids[p] not in had.get(group, set())]

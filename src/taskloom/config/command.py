@@ -1,5 +1,6 @@
 """A command from its arguments to its exit code. Hydra, torch and the rest are imported as late as can be."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
             from taskloom.config.help import print_help
 
             print_help(command, conf)
+            sys.stdout.flush()
             return OK
         if "--version" in argv:
             print(_versions())
@@ -47,6 +49,10 @@ def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
     except TaskloomError as error:
         print(error, file=sys.stderr)
         return MISTAKE if isinstance(error, ConfigError) else FAILED
+    except BrokenPipeError:
+        # Who read our words, such as head, has had enough. Python would complain again as it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

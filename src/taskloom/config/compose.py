@@ -17,6 +17,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from taskloom.config import resolvers
 from taskloom.config.suggest import nearest, unknown_key
@@ -123,7 +124,10 @@ class Composer:
 
     def _compose(self, overrides: Sequence[Override]) -> DictConfig:
         lines = [override.input_line or "" for override in overrides]
-        cfg = compose(config_name=self.command, overrides=lines, return_hydra_config=True)
+        try:
+            cfg = compose(config_name=self.command, overrides=lines, return_hydra_config=True)
+        except MarkedYAMLError as error:
+            raise ConfigError(_bad_yaml(error)) from None
         with open_dict(cfg):
             cfg.hydra.runtime.output_dir = "<run folder>"  # known when the job starts
         HydraConfig.instance().set_config(cfg)
@@ -190,6 +194,11 @@ class Composer:
             else:
                 parent = ".".join(walked[:-1])
                 return Problem(here, f"Unknown key {here}: {parent} is a single value; write {parent}=<value>")
+        value = override.value()
+        if isinstance(node, DictConfig) and node._value() is not None and isinstance(value, dict):
+            new = [str(name) for name in value if str(name) not in node.keys()]  # noqa: SIM118
+            if new:
+                return Problem(key, f"{key} has no {' and no '.join(new)} yet; to add it: +{override.input_line}")
         return None
 
     def _unreadable(self, text: str) -> str:
@@ -204,6 +213,15 @@ class Composer:
             f"Cannot read {text!r}: a value with spaces, commas, brackets or = needs quotes of its own, "
             f"such as {key}='\"{value}\"'"
         )
+
+
+def _bad_yaml(error: MarkedYAMLError) -> str:
+    """What is wrong in a file that is no YAML, and where."""
+    mark, problem = error.problem_mark or error.context_mark, error.problem or "it cannot be read"
+    where = f"{mark.name}, line {mark.line + 1}" if mark else "a config"
+    if problem.startswith("found duplicate key "):
+        return f"{where}: the key {problem.removeprefix('found duplicate key ')} is in its section twice; rename one"
+    return f"{where}: this is no YAML ({problem}); mend the line, or the one before it"
 
 
 def _unknown_member(group: str, name: str, members: Sequence[str]) -> str:

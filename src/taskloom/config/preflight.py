@@ -103,7 +103,7 @@ def _check_description(data: Mapping[str, Any]) -> Iterator[Problem]:
     from taskloom.data.feature_spec import FeatureSpec
     from taskloom.data.order import Sampling
     from taskloom.data.sections import NegativesSpec, RankingSpec, SplitSpec
-    from taskloom.data.spec import TaskSection, parse_features, parse_section, parse_split, parse_tasks
+    from taskloom.data.spec import TaskSection, check_floors, parse_features, parse_section, parse_split, parse_tasks
 
     checks: list[tuple[str, Callable[[Any], Any], type, bool]] = [
         ("features", parse_features, FeatureSpec, True),
@@ -128,6 +128,12 @@ def _check_description(data: Mapping[str, Any]) -> Iterator[Problem]:
         except ConfigError as error:
             path = re.search(rf"data\.{section}(\.\w+)*", str(error))
             yield Problem(path[0] if path else f"data.{section}", str(error))
+    try:
+        if all(isinstance(data.get(section), dict) for section in ("features", "tasks", "floors")):
+            check_floors(data["floors"], parse_features(data["features"]), parse_tasks(data["tasks"])[1])
+    except (ConfigError, TypeError) as error:  # of features and tasks all is said above
+        if str(error).startswith(("data.floors", "Unknown key data.floors")):
+            yield Problem("data.floors", str(error))
     names = [str(name) for name, task in (data.get("tasks") or {}).items() if task is not None]
     for section in ("negatives", "ranking"):
         wanted = data.get(section)

@@ -18,14 +18,19 @@ from taskloom.data.encode import Encoding, Fitter, encode
 from taskloom.data.expression import expression
 from taskloom.data.feature_spec import FeatureSpec
 from taskloom.data.index import write_catalogue, write_history
+from taskloom.data.label_columns import label_columns, letters
 from taskloom.data.labels import Labels
 from taskloom.data.npy import NpyWriter
 from taskloom.data.partition import partition
 from taskloom.data.recipe import FORMAT, Recipe
-from taskloom.data.rows import Rows, codes
+from taskloom.data.rows import Rows, alike, codes
+from taskloom.data.sound import refuse_unsound
 from taskloom.data.spec import check_columns, inputs_of, inputs_of_target
+from taskloom.data.splits import LEFT_OUT
 from taskloom.data.table import Table
 from taskloom.errors import ConfigError, DataError
+
+LOOKED_AT = 20_000  # rows that expressions are tried on
 
 
 def build(
@@ -62,6 +67,7 @@ def build(
             meta["account"] = {**asdict(table.account), "kept": table.account.kept}
             meta["notes"] = list(table.notes)
             meta["columns"] = columns
+            meta["kinds"] = dict(kinds or {})
             (temporary / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
@@ -118,6 +124,11 @@ class _Build:
             if not (given.dtype.is_numeric() or given.dtype == pl.Boolean):
                 raise ConfigError(f"{where}.of: {spec.of!r} holds {given.dtype}, not numbers; compare it or cast it")
             values = given.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            if np.isinf(values).any():
+                raise DataError(
+                    f"{where}.of: row {int(np.isinf(values).argmax()) + 1:,} has an infinite {spec.of}; mend the data, "
+                    "or leave the cell empty where the value is missing"
+                )
         by = sort(key, parts.time)
         found = np.full(self.rows.n, np.nan)
         for members, seers in parts.visible():
@@ -134,7 +145,7 @@ class _Build:
             if spec.kind != "asof"
         }
         for target in self.recipe.targets:
-            for letter, (where, text) in zip(_letters(target), inputs_of_target(target), strict=True):
+            for letter, (where, text) in zip(letters(target), inputs_of_target(target), strict=True):
                 exprs[f"{letter}:{target.name}"] = expression(where, text, known)
         if self.recipe.history is not None and self.recipe.history.where:
             exprs["h:where"] = expression("data.features.history.where", self.recipe.history.where, known)
@@ -144,16 +155,26 @@ class _Build:
         """An average over all rows, say, would carry test rows into training."""
         paths = {f"f:{spec.name}": inputs_of(spec)[0] for spec in self.recipe.inputs}
         for target in self.recipe.targets:
-            names = (f"{letter}:{target.name}" for letter in _letters(target))
+            names = (f"{letter}:{target.name}" for letter in letters(target))
             paths |= dict(zip(names, inputs_of_target(target), strict=True))
-        for name, parsed in self.exprs.items():
-            where, text = paths.get(name, ("data.features.history.where", str(parsed)))
+        if "h:where" in self.exprs and self.recipe.history is not None:
+            paths["h:where"] = inputs_of(self.recipe.history)[0]
+        exprs = dict(self.exprs)
+        for where, text in (pair for spec in self.recipe.inputs if spec.kind == "asof" for pair in inputs_of(spec)):
+            exprs[where], paths[where] = expression(where, text, self.rows.columns), (where, text)
+        whole = {}
+        for name, parsed in exprs.items():
+            where, text = paths[name]
             try:
-                whole = self.rows.sample({"value": parsed}, 20_000)["value"]
-                some = self.rows.sample({"value": parsed}, 20_000, step=3)["value"]
+                whole[name] = self.rows.sample({"value": parsed}, LOOKED_AT)["value"]
             except pl.exceptions.PolarsError as error:
                 raise ConfigError(f"{where}: {text!r} cannot be computed ({error}); mend the expression") from error
-            if not whole.gather_every(3).equals(some):
+        apart = max(1, min(self.rows.n, LOOKED_AT) // 16)
+        some, alone = self.rows.sample(exprs, LOOKED_AT, step=3), self.rows.alone(exprs, LOOKED_AT, apart)
+        for name, values in whole.items():
+            # A largest value, say, may be in every sample, but not in every single row.
+            if not (alike(values.gather_every(3), some[name]) and alike(values.gather_every(apart), alone[name])):
+                where, text = paths[name]
                 raise ConfigError(
                     f"{where}: {text!r} looks at other rows than its own; it would leak; leave that part out"
                 )
@@ -164,8 +185,11 @@ class _Build:
         exprs = {name: parsed for name, parsed in self.exprs.items() if name.startswith("f:")}
         for place, chunk in self.rows.chunks(exprs):
             train = pl.Series(self.parts.part[place] == 0)
+            kept = self.parts.part[place] != LEFT_OUT
             for name, fitter in fitters.items():
-                fitter.add(self._values(name, place, chunk).filter(train))
+                values = self._values(name, place, chunk)
+                refuse_unsound(fitter.spec, values, kept, place.start)
+                fitter.add(values.filter(train))
         return [fitter.finish() for fitter in fitters.values()]
 
     def _values(self, name: str, place: slice, chunk: pl.DataFrame) -> pl.Series:
@@ -209,7 +233,7 @@ class _Build:
             for place, chunk in self.rows.chunks(self.exprs):
                 inputs = pl.DataFrame([self._values(e.name, place, chunk) for e in self.encodings])
                 columns = encode(self.encodings, inputs)
-                columns |= self._targets(chunk)
+                columns |= label_columns(recipe.targets, chunk, place.start)
                 columns |= {"group": parts.group[place], "row": np.arange(place.start, place.stop)}
                 if parts.source is not None:
                     columns["source"] = parts.source[place]
@@ -273,29 +297,3 @@ class _Build:
         folder = self.folder / part
         folder.mkdir(exist_ok=True)
         return folder
-
-    def _targets(self, chunk: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
-        """Target columns and the noise of their labels, NaN where there is no label."""
-        columns, noises = [], []
-        for target in self.recipe.targets:
-            where, series = f"data.tasks.{target.task}.target", chunk[f"t:{target.name}"]
-            if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)):
-                raise ConfigError(
-                    f"{where}: {target.expression!r} gives {series.dtype}, not numbers; compare it or cast it"
-                )
-            values = series.cast(pl.Float32).fill_null(float("nan")).to_numpy()
-            if target.observed:
-                there = chunk[f"o:{target.name}"].cast(pl.Boolean).fill_null(False).to_numpy()
-                values = np.where(there, values, np.float32("nan"))
-            columns.append(values)
-            if target.noise:
-                spread = chunk[f"n:{target.name}"].cast(pl.Float32).fill_null(0.0).fill_nan(0.0).to_numpy()
-                noises.append(np.where(np.isnan(values), np.float32(0), spread))
-            else:
-                noises.append(np.zeros(len(values), dtype=np.float32))
-        return {"targets": np.stack(columns, axis=1), "noise": np.stack(noises, axis=1)}
-
-
-def _letters(target: Any) -> list[str]:
-    """What stands for a target's expressions, in the order of ``inputs_of_target``."""
-    return ["t", *(["o"] if target.observed else []), *(["n"] if target.noise else [])]

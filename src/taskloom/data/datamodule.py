@@ -10,6 +10,7 @@ from lightning.pytorch import LightningDataModule
 
 from taskloom.data.acquire import Raw, Say
 from taskloom.data.build import build
+from taskloom.data.expression import roots
 from taskloom.data.loader import ColumnLoader, Columns, Extras, ShuffledLoader
 from taskloom.data.negatives import Negatives
 from taskloom.data.order import Sampling, permutation
@@ -17,6 +18,7 @@ from taskloom.data.recipe import Known, Recipe, fingerprint
 from taskloom.data.sections import NegativesSpec, RankingSpec
 from taskloom.data.spec import (
     check_columns,
+    check_floors,
     check_leaks,
     checked,
     parse_features,
@@ -153,6 +155,7 @@ class DataModule(LightningDataModule):
             negatives=self._negatives if self._negatives and self._negatives.task in names else None,
         )
         self.prior = self._places(prior)
+        check_floors(self.floors, self.recipe.features, self.recipe.targets)
         if reader.columns is not None:
             check_columns(self.recipe.features, self.recipe.targets, reader.columns)
             self._check_leaks(reader.columns)
@@ -193,6 +196,7 @@ class DataModule(LightningDataModule):
         self._raw, self._store = raw, Store(self.processed_dir / name)
         self._check_leaks(self._store.meta["columns"])
         for task in self.tasks:
+            self._store.check_kind(task)
             self._check_labels(task)
 
     def _check_leaks(self, columns: Sequence[str]) -> None:
@@ -200,6 +204,13 @@ class DataModule(LightningDataModule):
         names = [task.name for task in self.tasks]
         targets = [target for target in self.recipe.targets if target.task in names]
         check_leaks(self.recipe.features, targets, self.excluded, columns)
+        user = self.recipe.user if self.recipe.history else None
+        for target in targets:
+            if user in roots(f"data.tasks.{target.task}.target", target.expression, columns):
+                raise ConfigError(
+                    f"data.reader.user: the target of task {target.task} is computed from {user!r}, so that whose "
+                    "history a row has would tell its outcome; name another column, or set the history's length to 0"
+                )
 
     def _check_labels(self, task: Task) -> None:
         """Whether there is something to learn: labels, of both classes, and no other numbers in a binary task."""

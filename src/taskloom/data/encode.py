@@ -8,11 +8,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from taskloom.data.dates import dates
 from taskloom.data.feature_spec import FeatureSpec
 from taskloom.data.moments import Moments
 from taskloom.data.text import ngrams
-from taskloom.errors import ConfigError, DataError
+from taskloom.errors import ConfigError
 from taskloom.schema import Feature
+
+LARGEST = float(np.finfo(np.float32).max)  # beyond it, what a batch would hold is infinite
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ class Encoding:
             a missing one 0.
         """
         if self.kind == "dense":
-            scaled = (numbers(series, self.log) - self.mean) / self.std
-            return np.where(np.isfinite(scaled), scaled, 0.0).astype(np.float32)[:, None]
+            scaled = np.clip((numbers(series, self.log) - self.mean) / self.std, -LARGEST, LARGEST)
+            return np.where(np.isnan(scaled), 0.0, scaled).astype(np.float32)[:, None]
         if self.made == "text":
             return ngrams(series, self.buckets, self.words, self.characters, self.width)
         if self.kind == "categorical":
@@ -126,7 +129,8 @@ def keys(series: pl.Series) -> pl.Series:
     """Values as vocabularies hold them: whole numbers or text, which JSON keeps exactly."""
     if series.dtype.is_integer():
         return series.cast(pl.Int64)
-    return series.cast(pl.String)
+    # NaN is no value, and none that an id could stand for.
+    return (series.fill_nan(None) if series.dtype.is_float() else series).cast(pl.String)
 
 
 def numbers(series: pl.Series, log: bool) -> NDArray[np.float64]:
@@ -158,7 +162,7 @@ def calendar(series: pl.Series, unit: str, part: str) -> pl.Series:
         whole = series.cast(pl.Float64) * micro[unit] if unit in micro else series.cast(pl.Float64) / 1_000
         when = whole.fill_nan(None).cast(pl.Int64).cast(pl.Datetime("us"))
     elif series.dtype == pl.String:
-        when = series.str.to_datetime(strict=False)
+        when = series.to_frame("at").select(dates(pl.col("at"))).to_series()
     else:
         when = series.cast(pl.Datetime("us"))
     if part == "hour_weekday":
@@ -206,7 +210,6 @@ class Fitter:
 
         Raises:
             ConfigError: values of another kind than the config says.
-            DataError: an infinite number.
         """
         spec, where = self.spec, f"data.features.{self.spec.name}"
         if spec.kind == "text":
@@ -236,15 +239,10 @@ class Fitter:
 
     def _add_numbers(self, train: pl.Series, where: str) -> None:
         spec = self.spec
-        if not (train.dtype.is_numeric() or train.dtype in (pl.Boolean, pl.Null)):
+        words = train.dtype == pl.String and train.null_count() < len(train)
+        if words or not (train.dtype.is_numeric() or train.dtype in (pl.Boolean, pl.Null, pl.String)):
             raise ConfigError(f"{where}: {spec.expression!r} holds no numbers; make it kind: categorical")
-        values = numbers(train, spec.log)
-        if infinite := int(np.isinf(values).sum()):
-            raise DataError(
-                f"{where}: {infinite:,} training rows have an infinite {spec.expression}; mend them, or make them "
-                "missing (an empty cell)"
-            )
-        self._moments.add(values)
+        self._moments.add(numbers(train, spec.log))
 
     def finish(self) -> Encoding:
         """The encoding, after all training rows."""

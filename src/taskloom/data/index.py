@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from taskloom.data.earlier import earlier
+from taskloom.data.earlier import Earlier, earlier
 from taskloom.data.feature_spec import FeatureSpec
 from taskloom.data.negatives import digest, freeze
 from taskloom.data.partition import Partition
@@ -43,7 +43,8 @@ def write_history(
     seen = member & (parts.part != LEFT_OUT if parts.in_time else parts.part == 0)
     found = earlier(parts.user, parts.time, seen)
     np.save(folder / "events.npy", ids[found.order])
-    window = np.stack([found.start, found.end], axis=1)
+    end = _before_later_parts(found, parts) if parts.in_time and parts.spec.kind == "column" else found.end
+    window = np.stack([found.start, end], axis=1)
     lengths = {}
     for place, name in enumerate(parts.names):
         mine = window[parts.part == place]
@@ -56,6 +57,24 @@ def write_history(
         "seen": "earlier rows of every part" if parts.in_time else "earlier rows of training alone",
         "mean_length": lengths,
     }
+
+
+def _before_later_parts(found: Earlier, parts: Partition) -> NDArray[np.int32]:
+    """Where each row's window ends, so that training sees no event of validation or test, nor validation one of test.
+
+    Parts that a column names may overlap by some minutes. A row about the cut loses what its user did after the first
+    event of a later part.
+    """
+    assert parts.user is not None
+    owner, part, end = parts.user[found.order], parts.part[found.order], found.end.copy()
+    for place in (0, 1):
+        later = np.flatnonzero(part > place)
+        users, first = np.unique(owner[later], return_index=True)  # by user and time, so the first is the earliest
+        limit = np.full(int(parts.user.max()) + 1, len(part), dtype=end.dtype)
+        limit[users] = later[first]
+        mine = parts.part == place
+        end[mine] = np.minimum(end[mine], limit[parts.user[mine]])
+    return np.maximum(end, found.start)
 
 
 def write_catalogue(

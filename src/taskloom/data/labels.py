@@ -55,6 +55,12 @@ class Labels:
                     f"{where}: a {self.kind} label must be 0 or 1, found {targets[wrong][0]:g} in row "
                     f"{first_row + int(wrong.any(1).argmax()) + 1:,}; compare it with something, as in rating >= 4"
                 )
+        if self.kind == "count" and (wrong := labelled & (targets < 0).any(1)).any():
+            row = int(wrong.argmax())
+            raise ConfigError(
+                f"{where}: a count is >= 0, found {targets[row].min():g} in row {first_row + row + 1:,}; take kind: "
+                "regression, or another target"
+            )
         np.add.at(self._counts, part[labelled], 1)
         np.add.at(self._sums, part[labelled], np.nan_to_num(targets[labelled].astype(np.float64)))
         train = targets[labelled & (part == 0)].astype(np.float64)
@@ -101,6 +107,12 @@ class Labels:
             drawn: whether negatives are drawn against the labelled rows.
         """
         found = []
+        if self.kind != "binary" and self._counts[0]:  # a binary task is refused when it is trained
+            several = len(self._moments) > 1
+            for column, known in enumerate(self._moments):
+                if known.std == 0:
+                    which = f"label {column} of every training row" if several else "every training label"
+                    found.append(f"{self.task}: {which} is {known.mean:g}, so there is nothing to learn")
         for place, part in enumerate(self.parts[1:], start=1):
             n = int(self._counts[place])
             if n == 0:

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from taskloom.data.feature_spec import FeatureSpec
 from taskloom.data.sections import NegativesSpec, SplitSpec
 from taskloom.data.spec import TargetSpec
 
-FORMAT = 2  # raised whenever the same options give other files
+FORMAT = 3  # raised whenever the same options give other files
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,12 @@ def identity(reader: Any, recipe: Recipe) -> list[Any]:
 
 
 def _source(kind: type) -> str:
-    """A plugin's code: when it changes, so may its rows."""
+    """A plugin's code, with all that stands in the same files: when it changes, so may its rows."""
     try:
-        return hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()
-    except (OSError, TypeError):  # typed into a shell or a notebook
+        own = [base for base in kind.__mro__ if base.__module__.partition(".")[0] not in ("taskloom", "builtins")]
+        texts = [inspect.getsource(sys.modules[base.__module__]) for base in own]
+        return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    except (OSError, TypeError, KeyError):  # typed into a shell or a notebook
         return ""
 
 

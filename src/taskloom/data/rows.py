@@ -1,6 +1,7 @@
 """Rows on disk: a reader's table, written once and then taken some rows or some columns at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,11 @@ class Rows:
         """The expressions over each step-th of the first n rows and nothing else."""
         return self._evaluate(self._scan.head(n).gather_every(step), exprs)
 
+    def alone(self, exprs: Mapping[str, pl.Expr], n: int, step: int) -> pl.DataFrame:
+        """The expressions over each step-th of the first n rows, every one as if there were no other."""
+        some = self._scan.head(n).gather_every(step).collect()
+        return pl.concat([self._evaluate(some[place : place + 1].lazy(), exprs) for place in range(len(some))])
+
     def column(self, where: str, text: str) -> pl.Series:
         """One expression over all rows.
 
@@ -71,13 +77,19 @@ def times(rows: Rows, name: str) -> NDArray:
         series = series.cast(pl.Datetime("us")).dt.epoch("us") / 1e6
     if not series.dtype.is_numeric():
         raise DataError(
-            f"column {name} is the time of a row and holds {series.dtype}; give seconds since 1970, or a date"
+            f"data.reader.time: column {name} is the time of a row and holds {series.dtype}; give seconds since 1970, "
+            "or a date"
         )
-    refuse_missing(series, name, rows.n)
+    refuse_missing("data.reader.time", series, name)
+    if series.dtype.is_float() and (endless := series.is_infinite()).any():
+        raise DataError(
+            f"data.reader.time: row {int(endless.arg_max() or 0) + 1:,} has an infinite {name}; give each row a time, "
+            "or leave it out"
+        )
     return series.to_numpy()
 
 
-def refuse_missing(series: pl.Series, name: str, n: int) -> None:
+def refuse_missing(where: str, series: pl.Series, name: str) -> None:
     """Refuses rows without a value where each must have one.
 
     Raises:
@@ -86,9 +98,34 @@ def refuse_missing(series: pl.Series, name: str, n: int) -> None:
     missing = series.is_null() | series.is_nan() if series.dtype.is_float() else series.is_null()
     if count := int(missing.sum()):
         raise DataError(
-            f"{count:,} of {n:,} rows have no {name} (the first is row {int(missing.arg_max() or 0) + 1}); "
-            "give each row one, or leave it out"
+            f"{where}: {count:,} of {len(series):,} rows have no {name} (the first is row "
+            f"{int(missing.arg_max() or 0) + 1:,}); give each row one, or leave it out"
         )
+
+
+def alike(one: pl.Series, two: pl.Series) -> bool:
+    """Whether values are the same, but for a last figure that may hang on how many are computed at once."""
+    if not (one.dtype.is_float() and two.dtype.is_float()):
+        return one.equals(two)
+    return bool(np.allclose(one.to_numpy(), two.to_numpy(), rtol=1e-6, atol=0, equal_nan=True))
+
+
+def by_value(series: pl.Series) -> NDArray[np.int64]:
+    """Whole numbers that hang on a value alone, whatever other rows there are; a row without one has its own number.
+
+    Example:
+        >>> numbers = by_value(pl.Series(["b", "a", "b"]))
+        >>> bool(numbers[0] == numbers[2] == by_value(pl.Series(["b"]))[0])
+        True
+    """
+    if not series.dtype.is_integer():
+        texts = series.cast(pl.String)
+        known = texts.drop_nulls().unique()
+        hashes = [int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 1 for text in known]
+        series = texts.replace_strict(known, pl.Series(hashes, dtype=pl.Int64), default=None, return_dtype=pl.Int64)
+    return np.where(series.is_null().to_numpy(), np.arange(len(series)), series.fill_null(0).to_numpy()).astype(
+        np.int64
+    )
 
 
 def codes(series: pl.Series, optional: bool = False) -> NDArray[np.int32]:

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from taskloom.data.expression import expression, roots
@@ -102,6 +102,15 @@ def parse_features(config: Mapping[str, Any]) -> list[FeatureSpec]:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"data.features: two features are called {name}; rename one")
+    seen: dict[FeatureSpec, str] = {}
+    for spec in specs:
+        content = replace(spec, name="", side="context", column=spec.expression, known=False)
+        if content in seen:
+            raise ConfigError(
+                f"data.features.{spec.name}: it is the same as data.features.{seen[content]} ({spec.kind} of "
+                f"{spec.expression!r}); leave one of them out"
+            )
+        seen[content] = spec.name
     for kind in ("group", "history"):
         several = [spec.name for spec in specs if spec.kind == kind]
         if len(several) > 1:
@@ -205,7 +214,8 @@ def check_leaks(
 ) -> None:
     """Refuses features that tell the outcome: excluded columns, and columns that a target is computed from.
 
-    An ``asof`` feature may be computed from a target, since it sees strictly earlier rows alone.
+    What an ``asof`` feature takes the mean of may be computed from a target, since it sees strictly earlier rows
+    alone; its key may not, since that is the row's own.
 
     Raises:
         ConfigError: the first such feature.
@@ -232,8 +242,41 @@ def check_leaks(
                         f"data.features.{spec.name}: column {root!r} is excluded ({excluded[root]}); leave the feature "
                         f"out, or set data.excluded.{root}=null where you know better"
                     )
-                if root in answers and not spec.known and spec.stored and spec.kind != "asof":
+                earlier = spec.kind == "asof" and where.endswith(".of")
+                if root in answers and not spec.known and spec.stored and not earlier:
                     raise ConfigError(
                         f"data.features.{spec.name}: it is computed from {root!r}, and so is the target of task "
                         f"{answers[root]}; leave it out, or set known: true where it is known before the outcome"
                     )
+
+
+def check_floors(
+    floors: Mapping[str, str] | None, features: Iterable[FeatureSpec], targets: Iterable[TargetSpec]
+) -> None:
+    """Whether ``data.floors`` names what is there.
+
+    Raises:
+        ConfigError: such as a key that is missing, or a feature that is not categorical.
+
+    Example:
+        >>> check_floors({"user": "user", "item": "film", "target": "like"}, [FeatureSpec("user", "categorical")], [])
+        Traceback (most recent call last):
+            ...
+        taskloom.errors.ConfigError: data.floors.item: 'film' is no categorical feature; there are user; name one of
+        them, or set data.floors=null
+    """
+    if not floors:
+        return
+    keys = ("user", "item", "target")
+    given = checked("data.floors", floors, keys, keys)
+    categorical = [spec.name for spec in features if spec.stored == "categorical"]
+    for key, names, what in (
+        ("user", categorical, "categorical feature"),
+        ("item", categorical, "categorical feature"),
+        ("target", [target.name for target in targets], "target"),
+    ):
+        if given[key] not in names:
+            raise ConfigError(
+                f"data.floors.{key}: {given[key]!r} is no {what}; there are {', '.join(names)}; name one of them, or "
+                "set data.floors=null"
+            )

@@ -1,9 +1,11 @@
 """Which rows are for training, which for validation, which for test."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from taskloom.data.earlier import sort
@@ -13,6 +15,12 @@ from taskloom.errors import DataError
 Parts = NDArray[np.int8]  # of each row: its place in the list of part names, or LEFT_OUT
 PARTS = ("train", "val", "test")
 LEFT_OUT = -1
+MOST_PARTS = 20
+#: names that are often written for a part; as they stand each would be a further test set
+ALIASES = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,7 @@ SPLITS: dict[str, Split] = {
 }
 
 
-def given(names: Sequence[str | None], events: Events, spec: SplitSpec) -> tuple[Parts, list[str]]:
+def given(names: pl.Series | Sequence[str | None], events: Events, spec: SplitSpec) -> tuple[Parts, list[str]]:
     """The parts that a column names; validation is carved out of training where nobody is in it.
 
     Args:
@@ -184,15 +192,38 @@ def given(names: Sequence[str | None], events: Events, spec: SplitSpec) -> tuple
         >>> names, parts.tolist()[1:3]
         (['train', 'val', 'test', 'random'], [2, -1])
     """
-    column = np.array(["" if name is None else str(name) for name in names], dtype=object)
-    values, codes = np.unique(column.astype(str), return_inverse=True)
+    column = pl.Series(names, dtype=pl.String).fill_null("")
+    values = column.unique().sort().to_list()
+    codes = column.rank("dense").to_numpy().astype(np.int64) - 1
     for name in ("train", "test"):
         if name not in values:
-            found = ", ".join(repr(str(value)) for value in values[:8])
-            raise DataError(f"data.split.column: no row is {name!r}; it must give train, val, test, ...; found {found}")
-    further = sorted(str(value) for value in values if value not in ("", *PARTS))
+            found = ", ".join(repr(value) if value else "nothing" for value in values[:8])
+            raise DataError(
+                f"data.split.column: no row is {name!r}; it must give train, val, test, ...; found "
+                f"{found}{', ...' * (len(values) > 8)}; choose another column, or translate it, as in CASE WHEN year < "
+                "2020 THEN 'train' ELSE 'test' END"
+            )
+    for value in values:
+        if value.strip().lower() in ALIASES and value not in PARTS:
+            meant = ALIASES[value.strip().lower()]
+            raise DataError(
+                f"data.split.column: {value!r} would be a further test set; write {meant!r} where that is meant "
+                "(CASE ... WHEN in data.split.column does it), or rename it"
+            )
+    if len(values) > MOST_PARTS:
+        raise DataError(
+            f"data.split.column: it gives {len(values):,} different names, and each would be a test set of its own "
+            f"(at most {MOST_PARTS}); choose the column that holds train, val and test"
+        )
+    further = [value for value in values if value not in ("", *PARTS)]
+    for name in further:  # parts are folders of the store
+        if not re.fullmatch(r"[\w-]+", name) or name in ("catalogue", "floors"):
+            raise DataError(
+                f"data.split.column: {name!r} cannot be the name of a test set; use letters, digits, _ and -, and "
+                "another word than catalogue and floors"
+            )
     all_names = [*PARTS, *further]
-    table = np.array([LEFT_OUT if value == "" else all_names.index(str(value)) for value in values], dtype=np.int8)
+    table = np.array([LEFT_OUT if value == "" else all_names.index(value) for value in values], dtype=np.int8)
     parts = table[codes]
     if "val" not in values:
         share = spec.ratios[1] / (spec.ratios[0] + spec.ratios[1])

@@ -5,16 +5,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from taskloom.data.catalogue import Catalogue
 from taskloom.data.encode import Encoding
 from taskloom.data.events import EventIndex
+from taskloom.data.labels import Labels
 from taskloom.data.loader import Columns, mapped
 from taskloom.data.negatives import Pairs
 from taskloom.errors import DataError
 from taskloom.schema import Schema
-from taskloom.tasks import TargetStatistics
+from taskloom.tasks import TargetStatistics, Task
 
 
 class Store:
@@ -69,6 +71,30 @@ class Store:
             tuple(stored["counts"]),
             TargetStatistics(tuple(logs["mean"]), tuple(logs["std"]), stored["n"]) if logs else None,
         )
+
+    def check_kind(self, task: Task) -> None:
+        """Looks at a task's labels again where the store was built when the task was of another kind.
+
+        A kind shapes no column, so that tasks of other kinds share the store; it does say what a label may be, and
+        what is worth a warning.
+
+        Raises:
+            ConfigError: a label that a task of this kind cannot have.
+        """
+        kinds = self.meta.get("kinds", {})
+        if kinds.get(task.name) == task.kind:
+            return
+        columns = self.schema.columns_of(task)
+        parts = [self.split(name) for name in self.parts]
+        n = 1 + max(int(part.row.max()) for part in parts)
+        targets, place_of = np.full((n, len(columns)), np.nan, dtype=np.float32), np.full(n, -1, dtype=np.int8)
+        for place, part in enumerate(parts):
+            targets[part.row.numpy()], place_of[part.row.numpy()] = part.targets[:, columns].numpy(), place
+        labels = Labels(task.name, task.kind, len(columns), self.parts)
+        labels.add(targets, place_of, first_row=0)
+        others = [line for line in self.meta["warnings"] if line.partition(":")[0] != task.name]
+        self.meta["warnings"] = [*labels.warnings(), *others]  # items are drawn for a binary task, which is never here
+        self.meta["kinds"] = {**kinds, task.name: task.kind}
 
     def split(self, name: str) -> Columns:
         """The rows of ``train``, ``val``, ``test`` or a further test set, memory-mapped."""

@@ -58,7 +58,7 @@ def same_columns(path: Path, names: Sequence[str], first_path: Path, first: Sequ
         said = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} besides"] * bool(extra)
         raise DataError(
             f"{path} {' and '.join(said)}, compared with {first_path.name}; files that are read as one table must have "
-            "the same columns"
+            "the same columns; mend the file, or leave it out"
         )
 
 

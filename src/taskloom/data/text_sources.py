@@ -123,6 +123,11 @@ class CsvFile:
         self.names = list(self.given) if self.given is not None else self._header(first)
 
     def _header(self, line: str) -> list[str]:
+        if not line.strip():
+            raise DataError(
+                f"{self.original}, line 1: it is blank where the names of the columns should be; mend the file, or get "
+                "it again"
+            )
         names = [name.strip() for name in next(self._records([line]))[1]]
         names = [name or f"column_{position}" for position, name in enumerate(names, 1)]
         for position, name in enumerate(names, 1):

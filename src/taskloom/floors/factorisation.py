@@ -2,7 +2,6 @@
 
 import math
 import sys
-from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -16,8 +15,9 @@ from taskloom.floors.floor import RatingFloor, Ratings, Say, require_rows
 
 SMALLEST_BATCH = 512
 STEPS_AN_EPOCH = 160  # with more rows batches grow, not the steps
-ROWS_AN_EPOCH = 1_000_000  # of more training rows an epoch takes the next so many, so that a fit is bounded
-VALIDATION_ROWS = 250_000  # of more a sample is looked at after each epoch
+LARGE = 2_000_000  # training rows; of more, a fit to the end would take hours
+SHORT = {"dim": 64, "lr": 1e-2, "decay": 0.8, "epochs": 15}  # for those: on MovieLens-1M as good as the long fit
+VALIDATION_ROWS = 250_000  # of more, a sample is looked at after each epoch
 PREDICTION_ROWS = 65536
 
 
@@ -30,9 +30,11 @@ class Factorisation(RatingFloor):
     the sum over the rows of a batch, so that a vector is penalised as often as it is looked up. Values are
     standardised first, which frees the settings from the target's unit. Adam with a falling rate; in
     training a random part of the inner product's terms is left out; stopped by the error on validation rows,
-    and the best epoch's parameters kept. An epoch is a pass over the rows, or of more than 1,000,000 the next so
-    many of a shuffled pass; validation rows beyond 250,000 are not looked at. Ids without training rows, 0 among them, have no bias and a zero
+    and the best epoch's parameters kept. Ids without training rows, 0 among them, have no bias and a zero
     vector.
+
+    With more than 2,000,000 training rows the fit is a short one: 64 dimensions, and a rate of 1e-2 that falls by a
+    fifth after each of 15 epochs; of more than 250,000 validation rows a sample is looked at.
 
     Source: Koren, Bell & Volinsky 2009, "Matrix factorization techniques for recommender systems", eq. 5.
     Deviations: dropout on the products; the biases are not penalised, which made no difference.
@@ -95,17 +97,37 @@ class Factorisation(RatingFloor):
             "seed": self.seed,
         }
 
-    @torch.no_grad()
     def fit(self, train: Ratings, val: Ratings, say: Say = print) -> "Factorisation":
-        """Train until the validation error has stood still for ``patience`` epochs."""
+        """Train until the validation error has stood still for ``patience`` epochs; many rows get a `plan`."""
         require_rows(self.name, train)
-        rows = f"{len(train):,} rows"
-        if len(train) > ROWS_AN_EPOCH:
-            rows += f", {ROWS_AN_EPOCH:,} an epoch"
-        say(f"floor {self.name}: fitting to {rows} (once for these data)")
+        plan = self.plan(len(train))
+        kind = f", a short fit of {plan.epochs} epochs with {plan.dim} dimensions" if plan is not self else ""
+        say(f"floor {self.name}: fitting to {len(train):,} rows{kind} (once for these data)")
         started = perf_counter()
+        self.parameters, best, epoch = plan._fit(train, plan._looked_at(val))
+        seconds = perf_counter() - started
+        say(f"floor {self.name}: RMSE {best:.4f} on validation rows after epoch {epoch}, {seconds:.1f} s")
+        return self
+
+    def plan(self, rows: int) -> "Factorisation":
+        """Itself, or what is fitted in its place to so many training rows.
+
+        Example:
+            >>> Factorisation().plan(800_000).dim, Factorisation().plan(16_000_000).dim
+            (256, 64)
+        """
+        return self if rows <= LARGE else Factorisation(**(self.settings | SHORT))
+
+    def _looked_at(self, val: Ratings) -> Ratings:
+        if len(val) <= VALIDATION_ROWS:
+            return val
+        rows = torch.randperm(len(val), generator=torch.Generator().manual_seed(self.seed))[:VALIDATION_ROWS]
+        return Ratings(val.user[rows], val.item[rows], val.value[rows])
+
+    @torch.no_grad()
+    def _fit(self, train: Ratings, val: Ratings) -> tuple[dict[str, Tensor], float, int]:
+        """The best epoch's parameters, their validation error, and which epoch it was."""
         generator = torch.Generator().manual_seed(self.seed)
-        val = self._sample(val)
         mean, std = train.value.mean(dtype=torch.float64), train.value.double().std(correction=0)
         std = std if std > 0 else torch.ones_like(std)
         standard = Ratings(train.user, train.item, ((train.value - mean) / std).float())
@@ -113,28 +135,24 @@ class Factorisation(RatingFloor):
         for table in tables.values():
             table.requires_grad_(True).grad = torch.zeros_like(table)
         optimizer = torch.optim.Adam(tables.values(), lr=self.lr, fused=True)
-        epochs = _epochs(len(train), generator)
 
+        parameters: dict[str, Tensor] = {}
         best, best_epoch = math.inf, 0
         with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
             bar = bars.add_task(f"floor {self.name}", total=self.epochs)
             for epoch in range(self.epochs):
                 optimizer.param_groups[0]["lr"] = self.lr * self.decay**epoch
-                self._epoch(standard, next(epochs), tables, optimizer, generator)
+                self._epoch(standard, tables, optimizer, generator)
                 now = {"mean": mean, "std": std} | {name: table.detach() for name, table in tables.items()}
                 error = float((_predict(now, val.user, val.item) - val.value).square().mean().sqrt())
                 # Without validation rows the error is NaN, which is never the least: take the last epoch.
                 if error < best or len(val) == 0:
                     best, best_epoch = error, epoch
-                    self.parameters = {name: tensor.clone() for name, tensor in now.items()}
+                    parameters = {name: tensor.clone() for name, tensor in now.items()}
                 bars.advance(bar)
                 if epoch - best_epoch >= self.patience:
                     break
-        say(
-            f"floor {self.name}: RMSE {best:.4f} on validation rows after epoch {best_epoch + 1}, "
-            f"{perf_counter() - started:.1f} s"
-        )
-        return self
+        return parameters, best, best_epoch + 1
 
     def predict(self, user: Tensor, item: Tensor) -> Tensor:
         """Mean plus biases plus inner product, (N,)."""
@@ -151,24 +169,17 @@ class Factorisation(RatingFloor):
             tables[f"{side}_bias"] = torch.zeros(len(rows), 1)
         return tables
 
-    def _sample(self, val: Ratings) -> Ratings:
-        if len(val) <= VALIDATION_ROWS:
-            return val
-        rows = torch.randperm(len(val), generator=torch.Generator().manual_seed(self.seed))[:VALIDATION_ROWS]
-        return Ratings(val.user[rows], val.item[rows], val.value[rows])
-
     def _epoch(
         self,
         train: Ratings,
-        order: Tensor,
         tables: dict[str, Tensor],
         optimizer: torch.optim.Optimizer,
         generator: torch.Generator,
     ) -> None:
-        """Steps over rows in an order. The gradient is written out, which spares the autograd graph."""
+        """One pass over the rows. The gradient is written out, which spares the autograd graph."""
         P, Q, b, c = (tables[name] for name in ("user_vectors", "item_vectors", "user_bias", "item_bias"))
-        batch = max(SMALLEST_BATCH, math.ceil(len(order) / STEPS_AN_EPOCH))
-        for rows in order.split(batch):
+        batch = max(SMALLEST_BATCH, math.ceil(len(train) / STEPS_AN_EPOCH))
+        for rows in torch.randperm(len(train), generator=generator).split(batch):
             user, item, value = train.user[rows], train.item[rows], train.value[rows]
             p, q = P.index_select(0, user), Q.index_select(0, item)
             # One choice a batch: as good as one a row (measured), and cheaper.
@@ -186,13 +197,6 @@ class Factorisation(RatingFloor):
                 table.grad.zero_().index_add_(0, ids, gradient, alpha=2 / len(rows))
                 table.grad[0] = 0
             optimizer.step()
-
-
-def _epochs(n: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """The rows of each epoch, without end: pass after pass over all n in a new order, in pieces of like size."""
-    pieces = math.ceil(n / ROWS_AN_EPOCH)
-    while True:
-        yield from torch.randperm(n, generator=generator).chunk(pieces)
 
 
 def _predict(parameters: dict[str, Tensor], user: Tensor, item: Tensor) -> Tensor:

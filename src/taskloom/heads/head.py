@@ -53,7 +53,7 @@ class Head(nn.Module):
         self.task, self.wide, self.n_raw = task, wide, self.count_outputs(task)
         if self.n_targets is not None and len(task.targets) != self.n_targets:
             raise ConfigError(
-                f"task {task.name}: a {self.kind} task has {self.n_targets} target column, "
+                f"task {task.name}: the kind {self.kind} has {self.n_targets} target column, "
                 f"got {', '.join(task.targets)}; take another kind"
             )
         self.tower = tower(width - wide, hidden, self.n_raw, dropout) if width > wide else None

@@ -1,6 +1,6 @@
 """The floors of a run: simple predictors, scored on the very rows that the model is scored on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -41,8 +41,8 @@ class Floors:
         self.data, self.module = data, module
         self.folder = data.store.folder / "floors"
         self.categorical = [feature.name for feature in data.schema.of_kind("categorical")]
-        self.rated = _place("target", data.floors, data.schema.targets) if data.floors else None
-        self.ids = [_place(side, data.floors, self.categorical) for side in ("user", "item") if data.floors]
+        self.rated = data.schema.targets.index(data.floors["target"]) if data.floors else None
+        self.ids = [self.categorical.index(data.floors[side]) for side in ("user", "item") if data.floors]
         self.table = TableFits(cache(self._problem), self.folder)
         self._inputs: dict[tuple[str, bytes], Inputs] = {}
 
@@ -126,13 +126,3 @@ class Floors:
             every = Inputs(columns.categorical, columns.bags, columns.dense)
             self._inputs[key] = every.select(rows) if len(rows) < len(columns) else every
         return Part(self._inputs[key], target[rows]), labelled
-
-
-def _place(key: str, chosen: Mapping[str, str], names: Sequence[str]) -> int:
-    """Where a column that ``data.floors`` names stands."""
-    if chosen.get(key) not in names:
-        raise ConfigError(
-            f"data.floors.{key}: {chosen.get(key)!r} is no {'target' if key == 'target' else 'categorical feature'}; "
-            f"there are {', '.join(names)}; name one of them, or set data.floors=null"
-        )
-    return names.index(chosen[key])

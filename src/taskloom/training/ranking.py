@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,8 +19,9 @@ PAIRS = 65_536  # of a user and an item, scored at once
 class CatalogueRanking:
     """Each test user's row against every item of training.
 
-    A user is asked once, in the state (context, history) of the first of their positive test rows in the order of the
-    source, and what is to be found is the items of all of their positive test rows. Candidates are the items that
+    A user is asked once, in the state (context, history) of the earliest of their positive test rows (the first in
+    the order of the source among those of one moment), so that no history tells what is to be found: the items of all
+    of their positive test rows. Candidates are the items that
     training saw by then, less those of the user's own training rows.
 
     Args:
@@ -35,7 +37,14 @@ class CatalogueRanking:
         target = columns.targets[:, data.schema.columns_of(self._task)[0]]
         positive = (target == 1).nonzero().squeeze(1)
         users, place = columns.group[positive].unique(return_inverse=True)
-        first = torch.full((len(users),), len(columns)).scatter_reduce(0, place, positive, "amin")
+        # Events are sorted by user and time, so that a user's earlier row has fewer of them behind it.
+        assert columns.reach is not None
+        when = (columns.reach if columns.history is None else columns.history)[positive, 1].long()
+        by_time = torch.from_numpy(np.lexsort((positive.numpy(), when.numpy())))
+        rank = torch.full((len(users),), len(positive)).scatter_reduce(
+            0, place[by_time], torch.arange(len(positive)), "amin"
+        )
+        first = positive[by_time[rank]]
         chosen = torch.arange(len(users))
         if self.spec.users is not None and len(users) > self.spec.users:
             shuffled = torch.randperm(len(users), generator=torch.Generator().manual_seed(self.spec.seed))

@@ -77,7 +77,7 @@ def test_both_parts_have_their_own_common_features(tmp_path: Path) -> None:
 def test_a_key_without_common_features_is_counted(tmp_path: Path) -> None:
     official(tmp_path, "1,0,0,c1,1,205=5*1.0\n2,0,0,c9,1,205=5*1.0\n", "c1,1,101=4*1.0\n")
     notes = read(tmp_path).notes
-    assert notes[0] == "1 row has a common_index that common_features_train.csv lacks; its facts are empty"
+    assert notes[0] == "common_features_train.csv: nothing on the common_index of 1 of 2 rows, whose facts are empty"
 
 
 def test_features_whose_signs_were_lost(tmp_path: Path) -> None:

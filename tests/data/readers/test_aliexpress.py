@@ -64,7 +64,7 @@ def test_a_search_that_the_user_file_lacks_is_counted(tmp_path: Path) -> None:
     file = tmp_path / "nl_user_test.csv"
     file.write_text("\n".join(file.read_text().splitlines()[1:]) + "\n")
     table = read(tmp_path)
-    assert list(table.notes) == ["5 rows have a search_id that nl_user_test.csv lacks; their facts are empty"]
+    assert list(table.notes) == ["nl_user_test.csv: nothing on the search_id of 5 of 200 rows, whose facts are empty"]
     assert table.frame.filter(search_id=60).select("categorical_1").collect().null_count().item() == 5
 
 

@@ -37,7 +37,7 @@ def test_logs_are_joined_with_users_and_videos(tmp_path: Path) -> None:
     assert set(known["follow_user_num_range"]) == {"(0,10]"}
     assert set(known["tag"]) == {"12,65", "12"}
     assert frame.filter(user_id=29)["user_active_degree"].null_count() == len(frame.filter(user_id=29)) > 0
-    assert [note.split(" rows")[0] for note in table.notes] == [
+    assert [note.split(" of ")[1] for note in table.notes] == [
         str(len(frame.filter(user_id=29))),
         str(len(frame.filter(video_id=49))),
     ]

@@ -110,19 +110,19 @@ def test_facts_are_joined_on_keys(tables: Tables) -> None:
         (None, "a", 0, None, "Rome"),
     ]
     assert table.account.read == 4
-    assert table.notes == ["users (users.csv): 2 of 4 rows have no match there; its columns are empty for them"]
+    assert table.notes == ["users (users.csv): nothing on the user of 2 of 4 rows, whose facts are empty"]
 
 
 def test_keys_that_do_not_fit(tables: Tables) -> None:
     tables.write(
         visits=VISITS,
-        twice="user,age\n1,30\n2,4\n2,4\n",
+        twice="user,age\n1,30\n2,4\n2,5\n",
         text="user,age\nu1,30\n",
         clash="user,bought\n1,1\n",
         none="person\n1\n",
     )
     for name, said in [
-        ("twice", r"twice \(twice.csv\): user = 2 is there 2 times and must be there once"),
+        ("twice", r"twice \(twice.csv\): user 2 has 2 rows that differ, and must have one"),
         ("text", r"text \(text.csv\): 'user' holds String and in the rows Int64; .*types: \{user: text\}"),
         ("clash", r"the rows have a column 'bought' already; .*only"),
         ("none", r"none \(none.csv\) has no column 'user' to join on; there are person"),
@@ -237,7 +237,7 @@ def test_malformed_lines_of_a_joined_table_are_told(tables: Tables) -> None:
     tables.write(visits=VISITS, users="user,age\n1,30\n2\n")
     users = {"files": "users.csv", "join": ["user"], "tolerate": 0.5}
     notes = tables.read(files="visits.csv", tables={"users": users}).notes
-    assert "1 lines left out" in notes[0]
+    assert "users (users.csv): 1 line left out" in notes[0]
     assert "users.csv, line 3: 1 field instead of 2" in notes[0]
 
 

@@ -72,7 +72,7 @@ def test_a_review_with_its_business_and_its_user(folder: Path, tmp_path: Path) -
     assert (first["account_days"], first["friends"], first["user_compliments"]) == (2, ["u2", "u3"], 5)
     assert (first["user_average_stars"], first["user_review_count"], first["user_fans"]) == (3.2, 7, 1)
     assert second["city"] is second["friends"] is second["account_days"] is second["tie"] is None
-    assert any("yelp_academic_dataset_business.json lacks" in note for note in table.notes)
+    assert any("yelp_academic_dataset_business.json: nothing on the item of" in note for note in table.notes)
     assert any("UTC" in note for note in table.notes)
 
 

@@ -1,22 +1,20 @@
 """The correlation study of MMoE: two regression tasks as much alike as one chooses."""
 
-import hashlib
-import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import polars as pl
 from annotated_types import Ge, Le
 
 from taskloom.data.acquire import Raw, Say
+from taskloom.data.readers.simulated import Simulated
 from taskloom.data.table import Account, Table
-from taskloom.errors import ConfigError, DataError
 from taskloom.ranges import NonNegative, NonNegativeInt, Positive, PositiveInt
 
 
-class MMoEStudy:
+class MMoEStudy(Simulated):
     r"""Simulates two regression tasks whose weight vectors have a given cosine.
 
     .. math:: w_1 = c\, u_1, \quad w_2 = c\, (p\, u_1 + \sqrt{1 - p^2}\, u_2), \quad
@@ -51,7 +49,6 @@ class MMoEStudy:
     name = "mmoe_study"
     user = item = time = None
     columns = None
-    version = 1
 
     def __init__(
         self,
@@ -65,43 +62,16 @@ class MMoEStudy:
     ) -> None:
         self.rows, self.dim, self.correlation = rows, dim, correlation
         self.scale, self.sines, self.noise, self.seed = scale, sines, noise, seed
-        limits = {
-            "rows": (rows >= 1, "1 or more"),
-            "dim": (dim >= 2, "2 or more, for two orthogonal vectors"),
-            "correlation": (-1 <= correlation <= 1, "from -1 to 1"),
-            "scale": (0 < scale < math.inf, "above 0"),
-            "sines": (sines >= 0, "0 or more"),
-            "noise": (0 <= noise < math.inf, "0 or more"),
-        }
-        for name, (right, wanted) in limits.items():
-            if not right:
-                raise ConfigError(f"data.reader.{name} must be {wanted}, got {getattr(self, name)!r}")
-
-    def acquire(self, source: str | Path | None, raw_dir: str | Path, say: Say = print) -> Raw:
-        """Nothing is fetched: the rows are simulated when they are read.
-
-        Raises:
-            DataError: a source was given.
-        """
-        if source is not None:
-            raise DataError(
-                f"data.source={source}: {self.name} simulates its rows and reads no file; leave data.source null, "
-                "or use data=tabular for tables of your own"
-            )
-        return Raw(Path(raw_dir), "simulated", trusted=True)
-
-    def files(self, raw: Raw) -> list[Path]:
-        """None."""
-        return []
-
-    def options(self) -> dict[str, Any]:
-        """All options, by name."""
-        return dict(vars(self))
-
-    def digest(self, raw: Raw) -> str:
-        """Stands for the content: the options that it follows from."""
-        said = json.dumps([self.name, self.version, self.options()], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+        self.require(
+            {
+                "rows": (rows >= 1, "1 or more"),
+                "dim": (dim >= 2, "2 or more, for two orthogonal vectors"),
+                "correlation": (-1 <= correlation <= 1, "from -1 to 1"),
+                "scale": (0 < scale < math.inf, "above 0"),
+                "sines": (sines >= 0, "0 or more"),
+                "noise": (0 <= noise < math.inf, "0 or more"),
+            }
+        )
 
     def read(self, raw: Raw, scratch: Path, say: Say = print) -> Table:
         """The rows; see `log`."""

@@ -1,17 +1,16 @@
 """A simulated service whose truth is known: shown, clicked, looked at, bought."""
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import polars as pl
 from annotated_types import Ge, Le, Lt
 
 from taskloom.data.acquire import Raw, Say
+from taskloom.data.readers.simulated import Simulated
 from taskloom.data.readers.synthetic_truth import (
     DEVICES,
     DWELL_NOISE,
@@ -23,7 +22,7 @@ from taskloom.data.readers.synthetic_truth import (
     best_scores,
 )
 from taskloom.data.table import Account, Table
-from taskloom.errors import ConfigError, DataError
+from taskloom.errors import ConfigError
 from taskloom.ranges import NonNegative, NonNegativeInt, PositiveInt, Share
 
 Late = Literal["unlabelled", "negative"]
@@ -37,7 +36,7 @@ CHUNK = 100_000
 _HOURS = np.array([2, 1, 1, 1, 1, 2, 3, 5, 6, 6, 6, 6, 7, 6, 6, 6, 6, 7, 8, 9, 10, 9, 7, 4], dtype=np.float64)
 
 
-class Synthetic:
+class Synthetic(Simulated):
     r"""Simulates a log of items shown to users, what they clicked, for how long they looked and what they bought.
 
     Each row is one item shown to one user at one time. Tastes, a dial of how much the tasks have in common and the
@@ -82,7 +81,6 @@ class Synthetic:
         *("true_click", "true_dwell", "true_log_dwell", "true_purchase_given_click", "true_purchase"),
         "true_propensity",
     )
-    version = 1
 
     def __init__(
         self,
@@ -124,35 +122,7 @@ class Synthetic:
             "late": (self.late in get_args(Late), " or ".join(get_args(Late))),
             "dwell_rows": (self.dwell_rows in get_args(DwellRows), " or ".join(get_args(DwellRows))),
         } | {name: (getattr(self, name) >= 1, "1 or more") for name in ("users", "items", "rows", "dim")}
-        for name, (right, wanted) in limits.items():
-            if not right:
-                raise ConfigError(f"data.reader.{name} must be {wanted}, got {getattr(self, name)!r}")
-
-    def acquire(self, source: str | Path | None, raw_dir: str | Path, say: Say = print) -> Raw:
-        """Nothing is fetched: the rows are simulated when they are read.
-
-        Raises:
-            DataError: a source was given.
-        """
-        if source is not None:
-            raise DataError(
-                f"data.source={source}: {self.name} simulates its rows and reads no file; leave data.source null, "
-                "or use data=tabular for tables of your own"
-            )
-        return Raw(Path(raw_dir), "simulated", trusted=True)
-
-    def files(self, raw: Raw) -> list[Path]:
-        """None."""
-        return []
-
-    def options(self) -> dict[str, Any]:
-        """All options, by name."""
-        return {key: value for key, value in vars(self).items() if not key.startswith("_")}
-
-    def digest(self, raw: Raw) -> str:
-        """Stands for the content: the options that it follows from."""
-        said = json.dumps([self.name, self.version, self.options()], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+        self.require(limits)
 
     def read(self, raw: Raw, scratch: Path, say: Say = print) -> Table:
         """The log, in the order of time; see `log`."""

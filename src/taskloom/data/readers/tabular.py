@@ -8,8 +8,9 @@ from typing import Any, Literal
 import polars as pl
 
 from taskloom.data.acquire import Raw, Say
+from taskloom.data.readers.facts import beside
 from taskloom.data.readers.tabular_files import Files, TableFiles
-from taskloom.data.readers.tabular_rows import below, beside, repeats, seconds, without
+from taskloom.data.readers.tabular_rows import below, repeats, seconds, without
 from taskloom.data.spec import checked
 from taskloom.data.table import Table
 from taskloom.errors import ConfigError, DataError
@@ -59,7 +60,7 @@ class Tabular:
         >>> table.frame.collect().rows()
         [(1, 1704067200.0, 0, 30), (2, 1704153600.0, 1, None)]
         >>> table.notes
-        ['users (users.csv): 1 of 2 rows have no match there; its columns are empty for them']
+        ['users (users.csv): nothing on the user of 1 of 2 rows, whose facts are empty']
     """
 
     columns = None  # only the files say

@@ -1,19 +1,13 @@
-"""What happens to rows once they are read: duplicates, keys of another table, rows of another table, times."""
-
-from collections.abc import Sequence
+"""What happens to rows once they are read: duplicates, rows of another table, times."""
 
 import numpy as np
 import polars as pl
 
+from taskloom.data.dates import dates
 from taskloom.data.table import Account, Table
 from taskloom.errors import DataError
 
 NUMBERS = (pl.Int64, pl.Float64)
-TIMES = (
-    "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y/%m/%d %H:%M:%S",
-    "%Y/%m/%d %H:%M", "%Y/%m/%d",
-)  # fmt: skip
-ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
 NUMBER = " row number"
 
 
@@ -40,51 +34,6 @@ def without(table: Table, rows: np.ndarray, rule: str) -> Table:
     kept[rows] = False
     marked = pl.concat([table.frame, pl.LazyFrame({NUMBER: kept})], how="horizontal")
     return Table(marked.filter(NUMBER).drop(NUMBER), table.account.without(rule, len(rows)), table.notes)
-
-
-def beside(table: Table, other: Table, keys: Sequence[str], what: str) -> Table:
-    """The rows, each with the other table's columns for its keys; nulls where it has none.
-
-    Args:
-        table: the rows.
-        other: at most one row a key.
-        keys: columns of both.
-        what: the other table in words: its name and its file.
-
-    Raises:
-        DataError: a key column is missing or of another type, a key is there twice, or both have another column.
-    """
-    mine, theirs = table.frame.collect_schema(), other.frame.collect_schema()
-    for key in keys:
-        for schema, name in ((mine, "the rows have"), (theirs, f"{what} has")):
-            if key not in schema:
-                raise DataError(f"{name} no column {key!r} to join on; there are {', '.join(schema)}")
-        if mine[key] != theirs[key]:
-            raise DataError(
-                f"{what}: {key!r} holds {theirs[key]} and in the rows {mine[key]}; give it one type in both, as in "
-                f"types: {{{key}: text}}"
-            )
-    for name in theirs:
-        if name in mine and name not in keys:
-            raise DataError(f"{what}: the rows have a column {name!r} already; name the columns to take in only: [...]")
-    twice = other.frame.drop_nulls(list(keys)).group_by(list(keys)).len().filter(pl.col("len") > 1).sort(list(keys))
-    first = twice.head(1).collect()
-    if first.height:
-        *values, n = first.row(0)
-        said = ", ".join(f"{key} = {value!r}" for key, value in zip(keys, values, strict=True))
-        raise DataError(f"{what}: {said} is there {n} times and must be there once; leave the wrong rows out")
-    lost = table.frame.join(other.frame, on=list(keys), how="anti").select(pl.len()).collect().item()
-    notes = [*table.notes, *other.notes, *_refused(other.account, what)]
-    if lost:
-        notes.append(
-            f"{what}: {lost:,} of {table.account.kept:,} rows have no match there; its columns are empty for them"
-        )
-    joined = table.frame.join(other.frame, on=list(keys), how="left", maintain_order="left")
-    return Table(joined, table.account, notes)
-
-
-def _refused(account: Account, what: str) -> list[str]:
-    return [f"{what}: {account.refused:,} lines left out: {'; '.join(account.refusals)}"] if account.refused else []
 
 
 def below(table: Table, other: Table, what: str) -> Table:
@@ -131,19 +80,15 @@ def seconds(table: Table, name: str) -> Table:
     if dtype.is_numeric():
         return table
     if dtype == pl.String:
-        text = column.str.strip_chars()
-        plain = [text.str.to_datetime(form, time_unit="us", strict=False) for form in TIMES]
-        zoned = [
-            text.str.to_datetime(form, time_unit="us", strict=False, time_zone="UTC").dt.replace_time_zone(None)
-            for form in ZONED
-        ]
-        when = pl.coalesce([*plain, *zoned])
-        wrong = table.frame.with_row_index(NUMBER).filter(when.is_null() & column.is_not_null()).head(1)
-        found = wrong.select(NUMBER, name).collect()
+        when = dates(column)
+        wrong = table.frame.with_row_index(NUMBER).filter(when.is_null() & column.is_not_null()).select(NUMBER, name)
+        words = wrong.filter(column.str.strip_chars().cast(pl.Float64, strict=False).is_null())
+        found = words.head(1).collect()  # where most are numbers, the word among them is the fault
+        found = found if found.height else wrong.head(1).collect()
         if found.height:
             raise DataError(
                 f"data.reader.time: row {found[0, 0] + 1} has {name} {found[0, 1]!r}, which is no date; write ISO "
-                "dates such as 2024-03-01 or 2024-03-01T12:30:00, or seconds since 1970"
+                "dates such as 2024-03-01 or 2024-03-01T12:30:00, or seconds since 1970, the same in all rows"
             )
     elif dtype == pl.Date or isinstance(dtype, pl.Datetime):
         when = column.cast(pl.Datetime("us"))

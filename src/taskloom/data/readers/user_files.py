@@ -53,7 +53,9 @@ class UserFiles:
         Raises:
             DataError: no source is given, it is not there, or lacks a file.
         """
-        needed = "; ".join(" or ".join(self.wanted[role]) for role in self.wanted if role not in self.optional)
+        roles = [role for role in self.wanted if role not in self.optional]
+        # Where every role is optional, the files come in one of several forms.
+        needed = "; ".join(" or ".join(self.wanted[role]) for role in roles or self.wanted)
         if source is None:
             raise DataError(
                 f"{self.name}: its files are not fetched by Taskloom; get them from {self.home} and give "
