@@ -9,7 +9,6 @@ import torch
 
 from taskloom.data.datamodule import DataModule
 from taskloom.data.loader import ColumnLoader
-from taskloom.errors import ConfigError
 from taskloom.floors.cache import TableFits
 from taskloom.floors.compute import FloorData, FloorTask, TableData, check_rated, default_floors, floor_scores
 from taskloom.floors.floor import Ratings, select_floors
