@@ -11,8 +11,8 @@ from taskloom.tracking.predictions import read_predictions, write_predictions
 from taskloom.tracking.run_folder import RunFolder
 
 ROW, GROUP = torch.tensor([5, 3, 9]), torch.tensor([1, 1, 2])
-TARGET = torch.tensor([[1.0, 4.0], [0.0, 2.0], [7.0, 5.0]])
-PREDICTION = torch.tensor([[0.9, 3.5], [0.25, float("nan")], [0.5, 4.5]])
+TARGET = [torch.tensor([1.0, 0.0, 7.0]), torch.tensor([4.0, 2.0, 5.0])]
+PREDICTION = [torch.tensor([0.9, 0.25, 0.5]), torch.tensor([3.5, float("nan"), 4.5])]
 LABELLED = torch.tensor([[True, True], [True, True], [False, True]])
 
 

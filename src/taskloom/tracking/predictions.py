@@ -16,8 +16,8 @@ def write_predictions(
     task_names: Sequence[str],
     row: Tensor,
     group: Tensor,
-    target: Sequence[Tensor] | Tensor,
-    prediction: Sequence[Tensor] | Tensor,
+    target: Sequence[Tensor],
+    prediction: Sequence[Tensor],
     labelled: Tensor,
     columns: Sequence[Sequence[str]] | None = None,
 ) -> Path:
@@ -28,8 +28,8 @@ def write_predictions(
         task_names: the K tasks, in order.
         row: int64 (N,), the row's number in the source.
         group: int64 (N,), the user.
-        target: of each task, (N,) or (N, t), in the target's own units; or (N, K) for all.
-        prediction: of each task, (N,), (N, t) or, of C classes, (N, C); or (N, K) for all. For a binary task the
+        target: of each task, (N,) or (N, t), in the target's own units.
+        prediction: of each task, (N,), (N, t) or, of C classes, (N, C). For a binary task the
             probability.
         labelled: bool (N, K); where it is false the target is written as null.
         columns: the names of each prediction's columns, such as a multilabel task's target columns or ``task_class``;
@@ -39,13 +39,12 @@ def write_predictions(
         The file, with the columns row, user, target_<task>, prediction_<task>, ...
     """
     frame = pl.DataFrame({"row": row.cpu().numpy(), "user": group.cpu().numpy()})
-    targets, predictions = (x.unbind(1) if isinstance(x, Tensor) else x for x in (target, prediction))
     for k, task in enumerate(task_names):
         parts = list(columns[k]) if columns else [task]
-        known = _series("target", [task] if targets[k].dim() == 1 else parts, targets[k])
+        known = _series("target", [task] if target[k].dim() == 1 else parts, target[k])
         labels = pl.Series(labelled[:, k].cpu().numpy())
         frame = frame.hstack([pl.select(pl.when(labels).then(one).alias(one.name)).to_series() for one in known])
-        frame = frame.hstack(_series("prediction", parts, predictions[k]))
+        frame = frame.hstack(_series("prediction", parts, prediction[k]))
     path = folder.predictions / "test.parquet"
     with file_beside(path) as temporary:
         frame.write_parquet(temporary)
