@@ -88,9 +88,9 @@ def test_a_label_is_where_it_is_observed(frame, opened):
         )
 
 
-@pytest.mark.parametrize("late", [1, 40])
+@pytest.mark.parametrize("late", [1, 10])
 def test_parts_that_a_column_names_may_overlap_a_little(frame, opened, late):
-    """One training row in 320 after the cut: histories reach over the cut, but never forward into a later part."""
+    """Training rows after the cut, one in 321 or one in 33: histories reach over the cut, but never forward into a later part."""
     order = (
         frame.sort("time")
         .with_row_index("place")
@@ -98,9 +98,8 @@ def test_parts_that_a_column_names_may_overlap_a_little(frame, opened, late):
     )
     part = pl.when(pl.col("place") < 320).then(pl.lit("train")).when(pl.col("place") < 360).then(pl.lit("val"))
     parts = order.with_columns(part=part.otherwise(pl.lit("test")))
-    swapped = pl.col("place").is_in([*range(320, 320 + late)])
+    swapped = pl.col("place").is_in([*range(340, 340 + late)])
     parts = parts.with_columns(part=pl.when(swapped).then(pl.lit("train")).otherwise("part"))
-    parts = parts.with_columns(part=pl.when(pl.col("place") < late - 1).then(pl.lit("val")).otherwise("part"))
     features = {
         "item": {"kind": "categorical", "side": "item"},
         "past": {"kind": "history", "of": ["item"], "length": 400},
