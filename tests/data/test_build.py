@@ -90,7 +90,7 @@ def test_a_label_is_where_it_is_observed(frame, opened):
 
 @pytest.mark.parametrize("late", [1, 10])
 def test_parts_that_a_column_names_may_overlap_a_little(frame, opened, late):
-    """Training rows after the cut, one in 321 or one in 33: histories reach over the cut, but never forward into a later part."""
+    """Training rows after the cut, few or many: histories reach over it, but never forward into a later part."""
     order = (
         frame.sort("time")
         .with_row_index("place")
