@@ -1,5 +1,6 @@
 """What the floors reach on a public table, on its official parts."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,12 @@ def test_census_income_as_published(shared_data, tmp_path):
     targets = [columns.targets[:, place[0]] for place in data.task_columns]
     labelled = torch.ones(len(columns), 2, dtype=torch.bool)
     outcome = Outcome([torch.zeros(len(columns))] * 2, targets, labelled, columns.group, columns.row)
-    names = ["linear", "boosting", "lightgbm", "xgboost"]
+    others = [name for name in ("lightgbm", "xgboost") if find_spec(name)]
+    names = ["linear", "boosting", *others]
     scores = Floors(names, data, make_module(config, data)).score(outcome)
     auc = {name: (found["income/auc"], found["never_married/auc"]) for name, found in scores.items()}
     assert auc["linear"] == pytest.approx((0.946, 0.994), abs=1e-3)
     assert auc["boosting"] == pytest.approx((0.955, 0.995), abs=1e-3)
-    assert min(auc["lightgbm"][0], auc["xgboost"][0]) > 0.954
-    assert min(auc["lightgbm"][1], auc["xgboost"][1]) > 0.994
+    for name in others:
+        assert auc[name][0] > 0.954
+        assert auc[name][1] > 0.994

@@ -18,9 +18,7 @@ def problems(*overrides):
     return [problem.text for problem in preflight(composed.config) if problem.path.startswith("floors")]
 
 
-@pytest.mark.parametrize(
-    "chosen", ["floors=null", "floors=[]", "floors=[constant,bias,factorisation,linear,boosting,lightgbm,xgboost]"]
-)
+@pytest.mark.parametrize("chosen", ["floors=null", "floors=[]", "floors=[constant,bias,factorisation,linear,boosting]"])
 def test_ratings_may_have_every_floor(chosen):
     assert problems(chosen) == []
 
@@ -34,6 +32,12 @@ def test_ratings_floors_need_ratings():
     (text,) = problems("floors=[linear,bias]", "data.floors=null")
     assert text.startswith("floors: bias is fitted to ratings, and the data names no user, item and target for it;")
     assert text.endswith("take floors=[constant,linear,boosting]")
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_those_of_other_libraries_too(name):
+    pytest.importorskip(name)
+    assert problems(f"floors=[{name}]") == []
 
 
 def test_an_absent_package_is_told_before_the_run(monkeypatch):
