@@ -183,6 +183,19 @@ def test_items_are_drawn_only_for_a_task_that_is_trained(frame, opened):
     assert all((batch.row >= 0).all() for batch in data.train_dataloader())
 
 
+def test_a_ranking_without_a_catalogue_is_refused_before_training(frame, opened):
+    for negatives in (None, {"task": "interact"}):
+        with pytest.raises(ConfigError, match=r"data\.ranking\.task: ranking by like needs the catalogue"):
+            opened(
+                frame,
+                tasks=INTERACT,
+                default_tasks=["like"],
+                negatives=negatives,
+                ranking={"task": "like"},
+                prepare=False,
+            )
+
+
 def test_a_further_test_set_and_rows_that_are_in_none(frame, opened):
     part = "CASE WHEN day <= 6 THEN 'train' WHEN day <= 8 THEN 'test' WHEN day = 9 THEN 'rare' ELSE NULL END"
     data = opened(frame, split={"kind": "column", "column": part, "by": "item"})

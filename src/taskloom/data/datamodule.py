@@ -138,7 +138,7 @@ class DataModule(LightningDataModule):
         available, targets = parse_tasks(tasks)
         self.tasks = select_tasks(available, default_tasks if selected is None else selected)
         self._kinds = {task.name: task.kind for task in available}
-        self._negatives = _of_task("negatives", NegativesSpec, negatives, self._kinds)
+        drawn = _of_task("negatives", NegativesSpec, negatives, self._kinds)
         ranking_spec = _of_task("ranking", RankingSpec, ranking, self._kinds)
         names = [task.name for task in self.tasks]
         self.ranking = ranking_spec if ranking_spec and ranking_spec.task in names else None
@@ -152,8 +152,13 @@ class DataModule(LightningDataModule):
             time=reader.time,
             core=checked("data.core", core or {}, ("user", "item")),
             # What is drawn shapes the store only where it is used, so that other tasks keep theirs.
-            negatives=self._negatives if self._negatives and self._negatives.task in names else None,
+            negatives=drawn if drawn and drawn.task in names else None,
         )
+        if self.ranking is not None and self.recipe.negatives is None:
+            raise ConfigError(
+                f"data.ranking.task: ranking by {self.ranking.task} needs the catalogue that data.negatives makes; "
+                "train the task of data.negatives too, or set data.ranking=null"
+            )
         self.prior = self._places(prior)
         check_floors(self.floors, self.recipe.features, self.recipe.targets)
         if reader.columns is not None:

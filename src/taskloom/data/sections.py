@@ -62,11 +62,6 @@ class SplitSpec:
             if not 0 <= self.fold < self.folds:
                 raise ConfigError(f"data.split.fold must be from 0 to {self.folds - 1}, got {self.fold}")
 
-    @property
-    def blind(self) -> bool:
-        """Whether a user's earlier rows may be in validation or test: what is earlier is then taken from training."""
-        return self.kind in ("random", "group", "column")
-
 
 @dataclass(frozen=True)
 class NegativesSpec:
