@@ -5,6 +5,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
 
 
@@ -68,3 +69,21 @@ def file_beside(target: Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def open_at_line_start(path: Path) -> RawIOBase:
+    """A file to append whole lines to, each handed to the system as it is written.
+
+    Where it ends in the middle of a line (the machine lost power), the next one starts on a line of its own.
+
+    Args:
+        path: the file; it and its parents are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("ab", buffering=0)
+    if file.tell() > 0:
+        with path.open("rb") as reader:
+            reader.seek(-1, 2)
+            if reader.read(1) != b"\n":
+                file.write(b"\n")
+    return file

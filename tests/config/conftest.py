@@ -3,7 +3,7 @@
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -94,11 +94,15 @@ class FakeJob(ModuleType):
         self.calls: list[tuple[str, Any]] = []
         self.failing: Any = lambda config: None
 
-    def run_job(self, config: dict[str, Any], folder: Path) -> None:
+    def run_job(self, config: dict[str, Any], folder: Path, origin: Mapping[str, Any] | None = None) -> dict[str, Any]:
         from taskloom.tracking.run_folder import RunFolder
 
         self.calls.append(("run", config))
-        run = RunFolder.create(folder, {"config": config})
+        run = RunFolder.create(folder, {"config": config, "seed": config["seed"], **(origin or {})})
+        return self._train(run)
+
+    def _train(self, run: Any) -> dict[str, Any]:
+        config = run.read()["config"]
         try:
             self.failing(config)
         except BaseException as error:
@@ -115,9 +119,14 @@ class FakeJob(ModuleType):
             },
             best={"all": {"score": base, "epoch": 1}},
         )
+        return run.read()
 
-    def resume_job(self, folder: Path) -> None:
+    def resume_job(self, folder: Path) -> dict[str, Any]:
+        from taskloom.tracking.run_folder import RunFolder
+
         self.calls.append(("resume", folder))
+        run = RunFolder(folder)
+        return self._train(run) if "name" in run.read().get("config", {}) else {}
 
     def evaluate_job(self, folder: Path) -> None:
         self.calls.append(("evaluate", folder))

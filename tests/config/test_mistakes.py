@@ -138,8 +138,8 @@ def test_every_job_of_a_multirun_is_checked_before_the_first(conf: Path, job, ca
     assert run_command("train", ["-m", "model=near,farr", "optimizer.lr=0.1,-1", "trainer.devices=0"], conf) == 2
     assert capsys.readouterr().err.splitlines() == [
         "trainer.devices must be >= 1, got 0",
-        "job 1 (model=near optimizer.lr=-1): optimizer.lr must be >= 0, got -1 (and in 1 more)",
-        "job 2 (model=farr optimizer.lr=0.1): Unknown model 'farr': did you mean far? "
+        "job 2 (model=near optimizer.lr=-1): optimizer.lr must be >= 0, got -1 (and in 1 more)",
+        "job 3 (model=farr optimizer.lr=0.1): Unknown model 'farr': did you mean far? "
         "(there are far, farther, near) (and in 1 more)",
     ]
     assert job.calls == []

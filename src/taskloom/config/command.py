@@ -14,7 +14,7 @@ def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
     """Does what a command line asks for.
 
     Args:
-        command: ``train``, ``evaluate`` or ``data``, the name of its root config.
+        command: ``train``, ``evaluate``, ``data``, ``compare`` or ``runs``, the name of its root config.
         argv: the arguments after the programme's name.
         conf: the folder of the configs.
 
@@ -32,6 +32,14 @@ def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
         if "--version" in argv:
             print(_versions())
             return OK
+        if command == "compare":
+            from taskloom.comparing.command import compare_command
+
+            return compare_command(argv, conf)
+        if command == "runs":
+            from taskloom.managing.command import runs_command
+
+            return runs_command(argv, conf)
         if command == "data" and not {"--cfg", "-c", "--info", "-i"} & set(argv):
             from taskloom.config.data_command import data_command
 
@@ -39,7 +47,8 @@ def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
         # A folder may hold signs that mean something to Hydra, so that these two never reach its grammar.
         word = {"train": "resume=", "evaluate": "run="}.get(command, "resume=")
         named = [argument for argument in argv if argument.startswith(word) and argument not in (word, f"{word}null")]
-        if named and not {"--cfg", "-c", "--info", "-i"} & set(argv):
+        several = {"-m", "--multirun"} & set(argv)  # a sweep to go on with, which takes other arguments too
+        if named and not several and not {"--cfg", "-c", "--info", "-i"} & set(argv):
             from taskloom.config.existing_run import evaluate, resume
 
             return (resume if command == "train" else evaluate)(argv, conf)

@@ -122,6 +122,10 @@ class Composer:
         assert isinstance(choices, dict)
         return Composed(plain(cfg), {str(k): v for k, v in choices.items()}, problems, parsed)
 
+    def hydra(self, overrides: Sequence[str]) -> DictConfig:
+        """Hydra's own part of the config of overrides that compose: its sweeper, its launcher, where jobs go."""
+        return self._compose(self.parse(overrides)).hydra
+
     def _compose(self, overrides: Sequence[Override]) -> DictConfig:
         lines = [override.input_line or "" for override in overrides]
         try:

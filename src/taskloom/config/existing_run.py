@@ -8,6 +8,7 @@ from taskloom.config.compose import composer
 from taskloom.config.find_run import LAST, find_run
 from taskloom.config.report import report
 from taskloom.errors import ConfigError, RunError
+from taskloom.sweeping.ledger import SWEEP
 from taskloom.tracking.run_folder import RunFolder
 
 # By name, because an import would let this room reach up into training.
@@ -48,6 +49,9 @@ def _folder(key: str, argv: Sequence[str], conf: Path, command: str, states: Seq
             f"{' '.join(others) or f'the other {key}='}"
         )
     if name != LAST:
+        if (Path(name).expanduser() / SWEEP).exists():
+            what = "add -m to go on with it" if key == "resume" else "name one of its jobs"
+            raise ConfigError(f"{name} is a sweep of several runs: {what}")
         return find_run(name, Path(), states)
     paths = [argument for argument in argv if not argument.startswith(f"{key}=")]
     with composer(conf, command) as compose:

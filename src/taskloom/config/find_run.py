@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from taskloom.errors import RunError
+from taskloom.sweeping.ledger import Ledger
 from taskloom.tracking.run_folder import RunFolder
 
 LAST = "last"
@@ -32,4 +33,24 @@ def find_run(name: str, logs: Path, states: Collection[str]) -> Path:
             created[file.parent] = str(record.get("created", ""))
     if not created:
         raise RunError(f"no run in {logs} is {' or '.join(states)}; name a run folder instead of last")
+    return max(created, key=lambda folder: created[folder])
+
+
+def find_sweep(logs: Path) -> Path:
+    """The folder of the latest sweep.
+
+    Args:
+        logs: whose ``multiruns`` are looked at.
+
+    Raises:
+        RunError: there is none.
+    """
+    created: dict[Path, str] = {}
+    for file in logs.glob("multiruns/*/sweep.json"):
+        try:
+            created[file.parent] = str(Ledger(file.parent).read().get("created", ""))
+        except RunError:
+            continue
+    if not created:
+        raise RunError(f"no sweep in {logs / 'multiruns'}; name its folder instead of last")
     return max(created, key=lambda folder: created[folder])

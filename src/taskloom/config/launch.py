@@ -1,44 +1,25 @@
-"""From overrides to jobs: Hydra's own questions, preflight of every job, then the jobs themselves."""
+"""From overrides to jobs: Hydra's own questions, preflight of every job, then the one run or the sweep."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from taskloom.config.check import check
 from taskloom.config.compose import VERSION_BASE, Composer, composer, plain
-from taskloom.config.locate import where
-from taskloom.config.preflight import preflight
-from taskloom.config.report import reason, tell
-from taskloom.config.schema import COLLECTIONS, NODES
-from taskloom.config.values import Problem
+from taskloom.config.origin import origin
+from taskloom.config.report import tell
 from taskloom.errors import ConfigError
-from taskloom.sweeping.jobs import common_keys, labels, list_jobs
-
-_EXCLUDE = "hydra.job.config.override_dirname.exclude_keys"
-
-
-@dataclass
-class Launch:
-    """What happened to the jobs of one command."""
-
-    multirun: bool
-    jobs: list[list[str]]
-    started: int = 0
-    failures: list[tuple[str, str, Path]] = field(default_factory=list)  # label, reason, folder
-    sweep: Path | None = None
-    interrupted: bool = False
 
 
 def launch(command: str, argv: Sequence[str], conf: Path) -> int:
-    """Runs the jobs of a command line and gives the exit code.
+    """Runs the run or the sweep of a command line and gives the exit code.
 
     Raises:
         ConfigError: what is wrong with any job, before any of them has begun.
@@ -53,132 +34,58 @@ def launch(command: str, argv: Sequence[str], conf: Path) -> int:
         raise ConfigError("the configs are those in conf/: put your own members there, or changes in conf/experiment/")
     if command != "train":
         raise ConfigError(f"name the run: python src/{command}.py run=<run folder>, or run=last")
+    if arguments.multirun:
+        from taskloom.config.sweep import sweep
+
+        return sweep(arguments.overrides, conf)
     with composer(conf, command) as compose:
-        multirun, jobs = _jobs(compose, arguments.overrides, arguments.multirun)
-        _check(compose, jobs, conf)
-    state = Launch(multirun, jobs)
-    sweep = ["-m", f"{_EXCLUDE}=[{','.join(common_keys(jobs))}]"] if multirun else []
-    _run(command, [*sweep, *arguments.overrides], conf, state)
-    return _finish(state)
+        _refuse_several(compose, arguments.overrides)
+        check(compose, [list(arguments.overrides)], conf)
+    return _run(command, arguments.overrides, conf)
 
 
 def _refuse(message: str) -> NoReturn:
     raise ConfigError(f"{message}; --help shows what can be written")
 
 
-def _jobs(compose: Composer, overrides: Sequence[str], multirun: bool) -> tuple[bool, list[list[str]]]:
-    """Whether this is a multirun, and the overrides of each job."""
-    parsed = compose.parse(overrides)
-    multirun = multirun or any(o.key_or_group == "hydra.mode" and o.value() == "MULTIRUN" for o in parsed)
-    if not multirun:
-        swept = [o for o in parsed if o.is_sweep_override()]
-        if swept:
-            raise ConfigError(
-                f"{swept[0].input_line} lists several values: add -m to run a job for each, "
-                f"or write {swept[0].key_or_group}=[...] for a list"
-            )
-        return False, [list(overrides)]
-    return True, list_jobs(parsed)
-
-
-def _check(compose: Composer, jobs: Sequence[list[str]], conf: Path) -> None:
-    """Preflight of all jobs.
-
-    Raises:
-        ConfigError: every mistake, one a line; those of some jobs alone say of which.
+def _refuse_several(compose: Composer, overrides: Sequence[str]) -> None:
+    """Raises:
+    ConfigError: overrides that want several runs.
     """
-    found: dict[str, list[int]] = {}
-    for number, overrides in enumerate(jobs):
-        try:
-            sentences = list(_sentences(compose, overrides, conf))
-        except ConfigError as error:
-            sentences = [str(error)]
-        for sentence in dict.fromkeys(sentences):
-            found.setdefault(sentence, []).append(number)
-    lines, names = [], labels(jobs)
-    for sentence, numbers in found.items():
-        which = f"job {numbers[0]} ({names[numbers[0]]}): "
-        more = f" (and in {len(numbers) - 1} more)" if len(numbers) > 1 else ""
-        lines.append(sentence if len(numbers) == len(jobs) else which + sentence + more)
-    if lines:
-        raise ConfigError("\n".join(lines))
+    for override in compose.parse(overrides):
+        if override.is_sweep_override():
+            raise ConfigError(
+                f"{override.input_line} lists several values: add -m to run a job for each, "
+                f"or write {override.key_or_group}=[...] for a list"
+            )
+        if override.key_or_group == "hydra.mode" and override.value() == "MULTIRUN":
+            raise ConfigError("hydra.mode=MULTIRUN: write -m instead")
+        if override.key_or_group == "sweep" and override.value() is not None:
+            raise ConfigError(f"{override.input_line} is for several runs: add -m")
 
 
-def _sentences(compose: Composer, overrides: list[str], conf: Path) -> Iterator[str]:
-    """What is wrong with one job, each with the file and line it comes from."""
-    composed = compose.compose(overrides)
-    yield from (problem.text for problem in composed.problems)
-    if not composed.config:
-        return
-    keys = [override.key_or_group for override in composed.overrides]
-    sections = None
-    if composed.problems:
-        # Targets are imported, which takes seconds: only where there may be a further mistake.
-        sections = {key.split(".")[0] for key in keys} & {*NODES, *COLLECTIONS}
-    for problem in preflight(composed.config, sections):
-        yield problem.text + _origin(problem, keys, conf, compose.command, composed.choices)
-
-
-def _origin(problem: Problem, keys: Sequence[str], conf: Path, command: str, choices: Any) -> str:
-    path = problem.path
-    if any(path == key or path.startswith((f"{key}.", f"{key}[")) for key in keys if key not in choices):
-        return ""  # it stands in the command line
-    place = where(conf, command, choices, path)
-    return f" ({place})" if place else ""
-
-
-def _run(command: str, argv: Sequence[str], conf: Path, state: Launch) -> None:
-    """The jobs, by way of Hydra; what happens to them is written into ``state``."""
-
-    names = labels(state.jobs)
+def _run(command: str, argv: Sequence[str], conf: Path) -> int:
+    """One run, by way of Hydra."""
+    code = 0
 
     def job(cfg: DictConfig) -> None:
+        nonlocal code
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
-        name = ""
-        if settings.mode == RunMode.MULTIRUN:
-            name = names[settings.job.num]
-            state.sweep = Path(settings.sweep.dir).absolute()
-            print(f"\njob {settings.job.num} ({state.started + 1} of {len(names)}): {name}", flush=True)
-        state.started += 1
         try:
             from taskloom.training.job import run_job
 
             config = plain(cfg)
-            # A run is resumed from any working directory.
-            config["plugins"] = [str(Path(path).expanduser().resolve()) for path in config["plugins"]]
-            if config["data"].get("source") is not None:
-                config["data"]["source"] = str(Path(config["data"]["source"]).expanduser().resolve())
-            run_job(config, folder)
-        except Exception as error:  # the other jobs of a multirun go on
+            run_job(config, folder, origin(config, argv, settings.runtime.choices))
+        except Exception as error:
             tell(error)
-            state.failures.append((name, reason(error), folder))
+            code = 1
         except BaseException:
-            state.interrupted = True
-            if not state.multirun:
-                print(f"interrupted; to go on: python src/{command}.py resume={folder}", file=sys.stderr)
-            raise
+            print(f"interrupted; to go on: python src/{command}.py resume={folder}", file=sys.stderr)
+            code = 130
 
-    try:
-        _hydra_main(command, argv, conf, job)
-    except (KeyboardInterrupt, SystemExit):
-        if not state.interrupted:
-            raise
-
-
-def _finish(state: Launch) -> int:
-    """The table and the failures of a multirun, and the exit code."""
-    if state.sweep is not None and state.multirun:
-        from taskloom.sweeping.summary import print_summary
-
-        print_summary(state.sweep)
-        for name, why, folder in state.failures:
-            print(f"failed: {name}: {why} ({folder})", file=sys.stderr)
-        if state.failures:
-            print(f"{len(state.failures)} of {len(state.jobs)} jobs failed", file=sys.stderr)
-        if state.interrupted:
-            print(f"interrupted in job {state.started} of {len(state.jobs)}", file=sys.stderr)
-    return 130 if state.interrupted else int(bool(state.failures))
+    hydra_main(command, argv, conf, job)
+    return code
 
 
 def _ask_hydra(command: str, argv: Sequence[str], conf: Path) -> int:
@@ -187,13 +94,14 @@ def _ask_hydra(command: str, argv: Sequence[str], conf: Path) -> int:
 
     resolvers.register(conf)
     try:
-        _hydra_main(command, argv, conf, lambda cfg: None)
+        hydra_main(command, argv, conf, lambda cfg: None)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
 
 
-def _hydra_main(command: str, argv: Sequence[str], conf: Path, job: Callable[[DictConfig], None]) -> None:
+def hydra_main(command: str, argv: Sequence[str], conf: Path, job: Callable[[DictConfig], Any]) -> None:
+    """Hydra's main for a root config, with arguments of ours."""
     with _arguments(argv):
         hydra.main(config_path=str(conf.resolve()), config_name=command, version_base=VERSION_BASE)(job)()
 

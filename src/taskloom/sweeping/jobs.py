@@ -1,11 +1,15 @@
 """The jobs of a multirun: every combination of the values that its overrides list."""
 
+import hashlib
 import itertools
+import re
 from collections.abc import Sequence
 
 from hydra.core.override_parser.types import Override
 
 from taskloom.errors import ConfigError
+
+_LONGEST = 96  # leaves room for checkpoints' names where a path may have 260 characters
 
 
 def list_jobs(overrides: Sequence[Override]) -> list[list[str]]:
@@ -29,23 +33,30 @@ def list_jobs(overrides: Sequence[Override]) -> list[list[str]]:
     return [list(job) for job in itertools.product(*values.values())]
 
 
-def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
+def apart(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
     """What sets each job apart: its overrides without those that all jobs have.
 
     Example:
-        >>> labels([["model=near", "seed=1", "tasks=[like]"], ["model=near", "seed=2", "tasks=[like]"]])
-        ['seed=1', 'seed=2']
+        >>> apart([["model=near", "seed=1", "tasks=[like]"], ["model=near", "seed=2", "tasks=[like]"]])
+        [['seed=1'], ['seed=2']]
     """
     common = set.intersection(*map(set, jobs))
-    return [" ".join(override for override in job if override not in common) for job in jobs]
+    return [[override for override in job if override not in common] for job in jobs]
 
 
-def common_keys(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """The keys that are the same in all jobs, so that no folder needs to be named after them.
+def folder_name(parts: Sequence[str]) -> str:
+    """The name of a job's folder: what sets it apart, safe on any file system.
+
+    Args:
+        parts: overrides that the job does not have in common with all others.
 
     Example:
-        >>> common_keys([["model=near", "+seed=1"], ["model=near", "+seed=2"]])
-        ['model']
+        >>> folder_name(["model=soft_sharing", "seed=1", "data.source=/a b/c.zip"])
+        'model-soft_sharing_seed-1_data.source--a-b-c.zip'
+        >>> folder_name([])
+        'job'
     """
-    common = set.intersection(*map(set, jobs))
-    return [override.partition("=")[0].lstrip("+~") for override in jobs[0] if override in common]
+    safe = "_".join(re.sub(r"[^\w.-]", "-", part.lstrip("+~")) for part in parts)
+    if len(safe) > _LONGEST:
+        safe = f"{safe[:_LONGEST]}-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:8]}"
+    return safe.strip("_.-") or "job"

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from taskloom.errors import RunError
+from taskloom.sweeping.ledger import SWEEP, Ledger
 from taskloom.tracking.run_folder import RunFolder, write_json
 
 ABSENT = "–"
@@ -181,13 +182,14 @@ def write_summary(summary: Summary, folder: Path) -> None:
 
 def _read_jobs(folder: Path) -> Iterable[tuple[tuple[int, str], Path, dict[str, Any]]]:
     """Of each job: its place in the order, its folder, its record."""
+    order = [job.name for job in Ledger.open(folder).jobs] if (folder / SWEEP).exists() else []
     for file in folder.glob("*/run.json"):
-        number = file.parent.name.partition("_")[0]
+        number = order.index(file.parent.name) if file.parent.name in order else len(order)
         try:
             record = RunFolder(file.parent).read()
         except RunError:  # damaged: there is nothing to average
             continue
-        yield (int(number) if number.isdigit() else 10**9, file.parent.name), file.parent, record
+        yield (number, file.parent.name), file.parent, record
 
 
 def _settings(job: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from taskloom.atomic import open_at_line_start
 from taskloom.tracking.run_folder import plain
 
 _COORDINATES = ("step", "epoch", "time")
@@ -69,7 +70,7 @@ class MetricsFile(Logger):
         if row["epoch"] is not None:
             row["epoch"] = int(row["epoch"])
         if self._file is None:
-            self._file = _open_at_line_start(self.path)
+            self._file = open_at_line_start(self.path)
         self._file.write(json.dumps(plain(row), allow_nan=False).encode() + b"\n")
 
     @rank_zero_only
@@ -110,14 +111,3 @@ def read_metrics(path: Path | str) -> list[dict[str, Any]]:
         rows.pop(key, None)  # so that the later row also takes the later place
         rows[key] = row
     return sorted(rows.values(), key=lambda row: -1 if row.get("step") is None else row["step"])
-
-
-def _open_at_line_start(path: Path) -> RawIOBase:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("ab", buffering=0)
-    if file.tell() > 0:
-        with path.open("rb") as reader:
-            reader.seek(-1, 2)
-            if reader.read(1) != b"\n":
-                file.write(b"\n")
-    return file

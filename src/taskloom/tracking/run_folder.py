@@ -6,7 +6,7 @@ import math
 import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -113,11 +113,32 @@ class RunFolder:
         A state other than ``failed`` takes the earlier ``reason`` and ``traceback.txt`` away: a run that is
         resumed and ends well has not failed.
         """
-        record = self.read() | changes
-        if changes.get("state", "failed") != "failed":
-            record.pop("reason", None)
-            (self.path / "traceback.txt").unlink(missing_ok=True)
-        write_json(self.file, record)
+        with self.alone():
+            record = self.read() | changes
+            if changes.get("state", "running") != "running":
+                record["finished"] = datetime.now(UTC).isoformat(timespec="microseconds")
+            if changes.get("state", "failed") != "failed":
+                record.pop("reason", None)
+                (self.path / "traceback.txt").unlink(missing_ok=True)
+            write_json(self.file, record)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Alone among those who change run.json: a job at work, and a person who tags or deletes it meanwhile.
+
+        Raises:
+            RunError: the folder is not there.
+        """
+        try:
+            folder = os.open(self.path, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            raise RunError(f"{self.path} is not there any more") from None
+        try:
+            with suppress(OSError):  # a file system that has no locks on folders, such as some network's
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -132,6 +153,17 @@ class RunFolder:
             except OSError:
                 raise RunError(f"{self.path} is still running in another process; wait for it, or stop it") from None
             yield
+
+    def held(self) -> bool:
+        """Whether a process that is alive holds the folder: a run that says ``running`` without one was killed."""
+        try:
+            with (self.path / ".lock").open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
 
     def fail(self, error: BaseException) -> None:
         """Say that the run failed and why; keep the traceback where the cause was a defect.

@@ -66,12 +66,13 @@ class Job:
         return str(self.config["name"])
 
 
-def run_job(config: Config, folder: Path) -> dict[str, Any]:
+def run_job(config: Config, folder: Path, origin: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Trains and tests one config in a folder of its own.
 
     Args:
         config: resolved, in plain containers.
         folder: of the run; made where it is not there yet.
+        origin: what ``run.json`` says of where the config came from, such as ``overrides`` and ``choices``.
 
     Returns:
         What ``run.json`` says in the end.
@@ -84,6 +85,7 @@ def run_job(config: Config, folder: Path) -> dict[str, Any]:
         "config": config,
         "seed": config["seed"],
         "plugins": plugin_records(config["plugins"]),
+        **(origin or {}),
         **describe(),
     }
     run_folder = RunFolder.create(folder, record)

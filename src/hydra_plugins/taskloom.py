@@ -1,0 +1,106 @@
+"""What Hydra finds of Taskloom: sweepers and launchers. Hydra imports this file at each start, so it stays light."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class GridSweeper(Sweeper):
+    """Runs the jobs of a sweep's ledger that are left to do: ``hydra/sweeper=grid``, the default."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Makes the launcher."""
+        from hydra.core.plugins import Plugins
+
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Runs what is left to do; what the jobs are stands in the ledger, which was made of these arguments."""
+        from taskloom.sweeping.grid import run_jobs
+        from taskloom.sweeping.ledger import Ledger
+
+        return run_jobs(Ledger.open(Path(str(self.config.hydra.sweep.dir))), self.launcher)
+
+
+class OptunaSweeper(Sweeper):
+    """Searches for good hyper-parameters: ``hydra/sweeper=optuna``.
+
+    Args:
+        settings: the keys of conf/hydra/sweeper/optuna.yaml.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Makes the launcher."""
+        from hydra.core.plugins import Plugins
+
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Searches."""
+        from taskloom.sweeping.optuna_sweep import search
+
+        from taskloom.sweeping.ledger import Ledger
+
+        ledger = Ledger.open(Path(str(self.config.hydra.sweep.dir)))
+        return search(self.settings, arguments, self.config, self.launcher, ledger)
+
+
+class _Delegating(Launcher):
+    """A launcher that lives in Taskloom and is imported when it is needed."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+        self.inner: Any = None
+
+    def make(self) -> Any:
+        """The launcher itself."""
+        raise NotImplementedError
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Makes the launcher itself."""
+        self.inner = self.make()
+        self.inner.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Runs all jobs and gives what they returned, in their order."""
+        returns: Sequence[JobReturn] = self.inner.launch(job_overrides, initial_job_idx)
+        return returns
+
+    def stream(self, jobs: Iterator[Sequence[str]]) -> Iterator[tuple[int, JobReturn]]:
+        """Pulls a job whenever a worker is free, and gives its place and what it returned as soon as it ends."""
+        yield from self.inner.stream(jobs)
+
+
+class SerialLauncher(_Delegating):
+    """One job after the other in this process: ``hydra/launcher=serial``, the default."""
+
+    def make(self) -> Any:
+        """The launcher itself."""
+        from taskloom.sweeping.launchers.serial import SerialLauncher as Inner
+
+        return Inner(**self.settings)
+
+
+class JoblibLauncher(_Delegating):
+    """Several jobs at once on this machine: ``hydra/launcher=joblib``."""
+
+    def make(self) -> Any:
+        """The launcher itself."""
+        from taskloom.sweeping.launchers.processes import JoblibLauncher as Inner
+
+        return Inner(**self.settings)

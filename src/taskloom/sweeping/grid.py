@@ -1,0 +1,34 @@
+"""The jobs of a grid: those left to do, by way of a launcher."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from taskloom.sweeping.ledger import ENDED, Ledger, SweepJob
+
+
+class Launcher(Protocol):
+    """Hydra's launchers, as far as a sweep needs them."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
+        """Runs all jobs and gives what they returned."""
+
+
+def run_jobs(ledger: Ledger, launcher: Launcher) -> list[Any]:
+    """Runs every job of a sweep that has not ended, and gives what they returned.
+
+    Args:
+        ledger: the sweep's.
+        launcher: ours, which give a job's result as it ends, or any other of Hydra's.
+    """
+    todo = [job for job in ledger.jobs if ledger.state(job) not in (*ENDED, "running")]
+    if not todo:
+        return []
+    lines = [job_line(job) for job in todo]
+    if hasattr(launcher, "stream"):
+        return [returned for _, returned in launcher.stream(iter(lines))]
+    return list(launcher.launch(lines, 0))
+
+
+def job_line(job: SweepJob) -> list[str]:
+    """The overrides that a launcher composes a job's config from."""
+    return [*job.overrides, f"hydra.sweep.subdir={job.name}"]
