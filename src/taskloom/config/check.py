@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.progress import track
+
 from taskloom.config.compose import Composed, Composer
 from taskloom.config.locate import where
 from taskloom.config.preflight import preflight
@@ -21,7 +23,9 @@ def check(compose: Composer, jobs: Sequence[list[str]], conf: Path) -> list[Comp
     """
     found: dict[str, list[int]] = {}
     composed: list[Composed] = []
-    for number, overrides in enumerate(jobs):
+    # A tenth of a second each.
+    watched = track(jobs, f"checking {len(jobs):,} jobs", transient=True, disable=len(jobs) < 50)
+    for number, overrides in enumerate(watched):
         try:
             composed.append(compose.compose(overrides))
             sentences = list(_sentences(composed[-1], compose.command, conf))

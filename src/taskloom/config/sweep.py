@@ -1,6 +1,7 @@
 """A sweep from its command line to its end: jobs into the ledger, the jobs themselves, the table, the exit code."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,12 @@ def _write_down(
     placed = ledger.add(entries, overrides)
     if not before:
         return
-    states = [ledger.state(job) for job in ledger.jobs]
-    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    states = ledger.states()
+    told = ", ".join(f"{n} {state}" for state, n in Counter(states.values()).items())
     print(f"Going on with {ledger.path}: {told}")
     changed = []
     for job, now in zip(placed, composed, strict=True):
-        if job.name in before and ledger.state(job) == "done":
+        if job.name in before and states[job.name] == "done":
             config = dict(now.config)
             if not same_config(RunFolder(ledger.folder(job)).read()["config"], config):
                 changed.append(job.label or job.name)
@@ -112,7 +113,7 @@ def _finish(ledger: Ledger, interrupted: bool) -> int:
     from taskloom.sweeping.summary import print_summary
 
     jobs = ledger.jobs
-    states = {job.name: ledger.state(job) for job in jobs}
+    states = ledger.states()
     if any(state not in ("pending", "failed") for state in states.values()):
         print_summary(ledger.path)
     else:

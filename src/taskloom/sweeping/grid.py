@@ -20,7 +20,8 @@ def run_jobs(ledger: Ledger, launcher: Launcher) -> list[Any]:
         ledger: the sweep's.
         launcher: ours, which give a job's result as it ends, or any other of Hydra's.
     """
-    todo = [job for job in ledger.jobs if ledger.state(job) not in (*ENDED, "running")]
+    states = ledger.states()
+    todo = [job for job in ledger.jobs if states[job.name] not in (*ENDED, "running")]
     if not todo:
         return []
     lines = [job_line(job) for job in todo]

@@ -5,10 +5,11 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal, Self, get_args
 
@@ -176,11 +177,19 @@ class Ledger:
 
     def state(self, job: SweepJob) -> State:
         """What became of a job: ``killed`` where it says that it is running and no process holds it."""
+        return self._state(job, lambda: self.last_event(job))
+
+    def states(self) -> dict[str, State]:
+        """What became of all jobs, by the names of their folders, in order."""
+        last = {event["job"]: event for event in self.events() if "job" in event}
+        return {job.name: self._state(job, partial(last.get, job.name)) for job in self.jobs}
+
+    def _state(self, job: SweepJob, last_event: Callable[[], Mapping[str, Any] | None]) -> State:
         run = RunFolder(self.folder(job))
         if _held(self.folder(job) / CLAIM):
             return "running"
         if not run.file.exists():
-            event = self.last_event(job)
+            event = last_event()
             return "failed" if event is not None and event["event"] == "failed" else "pending"
         try:
             state = run.read()["state"]
