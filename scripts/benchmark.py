@@ -34,8 +34,8 @@ from taskloom.tracking.metrics_file import MetricsFile
 from taskloom.tracking.quiet import quiet
 from taskloom.tracking.throughput import Throughput
 from taskloom.training.build import make_callbacks, make_module
-from taskloom.training.job import OURS
 from taskloom.training.run import make_trainer, start_phase
+from taskloom.training.strategy import lightning_settings
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 #: the benchmark's own settings; an override wins, and another member of a group comes with its own
@@ -137,7 +137,7 @@ def benchmark(
         data = Rows(folder, rows, config["data"]["batch_size"], config["seed"])
         making_data = time.perf_counter() - began
         module = make_module(config, data)
-        settings = {key: value for key, value in config["trainer"].items() if key not in OURS}
+        settings = lightning_settings(config["trainer"], None)
         settings["limit_train_batches"] = steps = min(steps, len(data.train_dataloader()))
         callbacks = {
             name: callback

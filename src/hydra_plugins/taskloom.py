@@ -11,27 +11,33 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 
-class GridSweeper(Sweeper):
-    """Runs the jobs of a sweep's ledger that are left to do: ``hydra/sweeper=grid``, the default."""
+class _LedgerSweeper(Sweeper):
+    """A sweeper whose jobs stand in the ledger of its folder."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Makes the launcher."""
         from hydra.core.plugins import Plugins
 
-        self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
+        from taskloom.sweeping.ledger import Ledger
+
+        self.composed: DictConfig = config
+        self.ledger = Ledger.open(Path(str(config.hydra.sweep.dir)))
+        self.goes_to: Any = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
+
+
+class GridSweeper(_LedgerSweeper):
+    """Runs the jobs of a sweep's ledger that are left to do: ``hydra/sweeper=grid``, the default."""
 
     def sweep(self, arguments: list[str]) -> Any:
         """Runs what is left to do; what the jobs are stands in the ledger, which was made of these arguments."""
         from taskloom.sweeping.grid import run_jobs
-        from taskloom.sweeping.ledger import Ledger
 
-        return run_jobs(Ledger.open(Path(str(self.config.hydra.sweep.dir))), self.launcher)
+        return run_jobs(self.ledger, self.goes_to)
 
 
-class OptunaSweeper(Sweeper):
+class OptunaSweeper(_LedgerSweeper):
     """Searches for good hyper-parameters: ``hydra/sweeper=optuna``.
 
     Args:
@@ -41,23 +47,11 @@ class OptunaSweeper(Sweeper):
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Makes the launcher."""
-        from hydra.core.plugins import Plugins
-
-        self.config = config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
-
     def sweep(self, arguments: list[str]) -> Any:
         """Searches."""
         from taskloom.sweeping.optuna_sweep import search
 
-        from taskloom.sweeping.ledger import Ledger
-
-        ledger = Ledger.open(Path(str(self.config.hydra.sweep.dir)))
-        return search(self.settings, arguments, self.config, self.launcher, ledger)
+        return search(self.settings, arguments, self.composed, self.goes_to, self.ledger)
 
 
 class _Delegating(Launcher):

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from taskloom.balancers import Balancer, Gradients
-from taskloom.distributed import sum_over_ranks, world_size
+from taskloom.distributed import clip_grad_norm, from_first, sharded, sum_over_ranks, world_size
 from taskloom.errors import RunError
 from taskloom.features import Features
 from taskloom.heads import Head
@@ -159,6 +159,10 @@ class MultiTaskModule(L.LightningModule):
         # masked_fill for the same reason as in losses.
         return (weights * step.losses).masked_fill(~labelled, 0).sum() + extra + step.extra, step.losses.detach()
 
+    def on_train_epoch_start(self) -> None:
+        """Begins the epoch's means anew; where a run goes on in the middle of an epoch, this is not called."""
+        self._sums, self._steps = None, 0
+
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """One step of the joint objective."""
         self._batch = batch
@@ -189,7 +193,7 @@ class MultiTaskModule(L.LightningModule):
 
     def _log_step(self, loss: Tensor) -> None:
         """The loss of one step and the learning rate, packed in one call: each logged value costs milliseconds."""
-        value = float(loss)
+        value = float(sum_over_ranks(loss)) / world_size()
         if value != value or value in (float("inf"), float("-inf")):
             raise RunError(
                 f"the loss is {value} at step {self.global_step}: lower optimizer.lr, set "
@@ -227,14 +231,14 @@ class MultiTaskModule(L.LightningModule):
         """Clips all gradients by their common norm; independent tasks each by their own."""
         if not gradient_clip_val:
             return
-        if not self.sharing.independent:
+        if not self.sharing.independent and not sharded(self.features):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm or "norm")
             return
         own: dict[int | None, list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
-            own.setdefault(self.owner(name), []).append(parameter)
+            own.setdefault(self.owner(name) if self.sharing.independent else None, []).append(parameter)
         for parameters in own.values():
-            nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+            clip_grad_norm(parameters, gradient_clip_val)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Collects predictions; they are scored once, from all rows."""
@@ -247,14 +251,19 @@ class MultiTaskModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Logs every metric of every task, and the combined score that picks the best epoch."""
         outcome = self._collector.finish()
+        # The first rank has all rows and scores them; the others wait for its word.
+        values = from_first({} if outcome is None else self._scores(outcome))
+        self.log_dict({f"val/{name}": value for name, value in values.items()})
+
+    def _scores(self, outcome: Outcome) -> dict[str, float]:
         specs = self.metrics()
         values = outcome.score(self.tasks, specs)
         constant = [head.constant_prediction(len(outcome)) for head in self.heads]  # type: ignore[operator]
         gains = combined_score(self.tasks, specs, values, outcome.predicted(constant).score(self.tasks, specs))
-        self.log_dict({f"val/{name}": value for name, value in (values | gains).items()})
+        return values | gains
 
     def on_test_epoch_end(self) -> None:
-        """Keeps the test predictions; the run scores and writes them."""
+        """Keeps the test predictions, on the first rank; the run scores and writes them."""
         self.outcome = self._collector.finish()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

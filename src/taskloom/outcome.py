@@ -1,14 +1,13 @@
 """Outcome: predictions and targets of all rows of a split, and what they are worth."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from taskloom.distributed import world_size
+from taskloom.distributed import rank, rows_at_first
 from taskloom.errors import DataError
 from taskloom.metrics.scoring import relative_gain, score
 from taskloom.metrics.spec import MetricSpec
@@ -52,7 +51,7 @@ class Outcome:
 
 
 class OutcomeCollector:
-    """Gathers an Outcome batch by batch, over all ranks; no row twice and none lost."""
+    """Gathers an Outcome batch by batch and, in the end, from all ranks; no row twice and none lost."""
 
     def __init__(self) -> None:
         self._parts: list[Outcome] = []
@@ -75,22 +74,23 @@ class OutcomeCollector:
             )
         )
 
-    def finish(self) -> Outcome:
-        """All rows so far, of all ranks, and an empty collector."""
+    def finish(self) -> Outcome | None:
+        """All rows so far, of all ranks, and an empty collector; None on ranks other than the first."""
         parts, self._parts = self._parts, []
-        if world_size() > 1:
-            gathered: list[list[Outcome]] = [[] for _ in range(world_size())]
-            dist.all_gather_object(gathered, parts)
-            parts = [part for rank in gathered for part in rank]
-        order = torch.cat([part.row for part in parts]).argsort(stable=True)
-        n_tasks = len(parts[0].predictions)
-        return Outcome(
-            [torch.cat([part.predictions[k] for part in parts])[order] for k in range(n_tasks)],
-            [torch.cat([part.targets[k] for part in parts])[order] for k in range(n_tasks)],
-            torch.cat([part.labelled for part in parts])[order],
-            torch.cat([part.group for part in parts])[order],
-            torch.cat([part.row for part in parts])[order],
-        )
+        order: Tensor | None = None
+
+        def whole(columns: Iterable[Tensor]) -> Tensor:
+            rows = rows_at_first(torch.cat(list(columns)))
+            # The others have no use for rows: one scores them.
+            return torch.empty(0) if rows is None else rows if order is None else rows[order]
+
+        row = whole(part.row for part in parts)
+        order = row.argsort(stable=True)
+        # In the same order on all ranks, because they wait for each other.
+        predictions = [whole(part.predictions[k] for part in parts) for k in range(len(parts[0].predictions))]
+        targets = [whole(part.targets[k] for part in parts) for k in range(len(parts[0].targets))]
+        labelled, group = whole(part.labelled for part in parts), whole(part.group for part in parts)
+        return Outcome(predictions, targets, labelled, group, row[order]) if rank() == 0 else None
 
 
 def main_metric(spec: Mapping[str, MetricSpec]) -> str:

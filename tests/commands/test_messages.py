@@ -191,7 +191,7 @@ def test_one_failing_job_does_not_stop_the_others(train: Train, tmp_path: Path, 
         "method.epochs=1",
     ]
     assert train("-m", "optimizer.lr=1e30,0.01", *wild) == FAILED
-    failed, done = records(tmp_path, "train/multiruns/*/*")
+    done, failed = records(tmp_path, "train/multiruns/*/*")  # by the names of their folders
     assert failed["state"] == "failed"
     assert done["state"] == "done"
     printed = capsys.readouterr()

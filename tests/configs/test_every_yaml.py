@@ -17,17 +17,16 @@ from taskloom.training.job import run_job
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = [group.name for group in read_root(CONF / "train.yaml")[1]]
-MEMBERS = [
-    (folder.name, file.stem)
-    for folder in sorted(CONF.iterdir())
-    if folder.is_dir()
-    for file in sorted(folder.rglob("*.yaml"))
-]
+FILES = sorted(file for file in CONF.rglob("*.yaml") if file.parent != CONF)
+MEMBERS = [(str(file.parent.relative_to(CONF)), file.stem) for file in FILES]
+# What says how several runs go; tests/sweeping runs them.
+OF_SWEEPS = ("sweep", "hydra/sweeper", "hydra/launcher")
+OF_RUNS = [(group, member) for group, member in MEMBERS if group not in OF_SWEEPS]
 SMALL = "debug=step"
 
 
 def test_every_folder_is_a_group_of_the_root_config() -> None:
-    assert {group for group, _ in MEMBERS} <= set(GROUPS)
+    assert {group for group, _ in MEMBERS} <= {*GROUPS, *OF_SWEEPS}
 
 
 @pytest.mark.parametrize(("group", "member"), MEMBERS, ids=lambda value: value)
@@ -65,7 +64,7 @@ def overrides(group: str, member: str, small_run: list[str], folder: Path) -> li
     return [*keep, f"{group}={member}"]
 
 
-@pytest.mark.parametrize(("group", "member"), MEMBERS, ids=lambda value: value)
+@pytest.mark.parametrize(("group", "member"), OF_RUNS, ids=lambda value: value)
 def test_it_composes_and_takes_a_step(
     group: str,
     member: str,
@@ -81,7 +80,7 @@ def test_it_composes_and_takes_a_step(
     if group not in ("hydra", "experiment"):
         assert composed.choices[group] == member
     problems = preflight(composed.config)
-    if member == "gpu" and not torch.cuda.is_available():
+    if (group, member) in (("trainer", "gpu"), ("trainer", "ddp")) and not torch.cuda.is_available():
         assert [problem.path for problem in problems] == ["trainer.accelerator"]
         pytest.skip("there is no GPU on this machine")
     assert problems == []

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from taskloom.tracking.run_folder import RunFolder
-from taskloom.tracking.table import TaskRows, closing_lines, print_results, results_table
+from taskloom.tracking.table import TaskRows, closing_lines, closing_lines_of_sweep, print_results, results_table
+from taskloom.tracking.wandb_local import link_to_sweep
 
 TASKS = [
     TaskRows(
@@ -107,7 +108,9 @@ def test_a_terminal_without_arrows_still_gets_its_table() -> None:
     [
         ({"state": "done"}, "python src/evaluate.py run=logs/run"),
         ({"state": "failed"}, "python src/train.py resume=logs/run"),
-        ({"wandb": {"dir": "wandb/offline-run-1", "url": None}}, "wandb sync logs/run/wandb/offline-run-1"),
+        ({"state": "done"}, "python src/compare.py runs=logs/run"),
+        ({"wandb": {"dir": "wandb/offline-run-1", "url": None}}, "wandb sync logs/run/wandb"),
+        ({"wandb": {"dir": "wandb/offline-run-1", "url": None}}, "wandb leet logs/run/wandb"),
         ({"wandb": {"dir": "wandb/run-1", "url": "https://host/run"}}, "https://host/run"),
     ],
 )
@@ -120,6 +123,30 @@ def test_the_lines_under_the_table_fit_the_run(
     lines = closing_lines(folder)
     assert any(line.endswith(f"  {expected}") for line in lines), lines
     assert any(line.endswith("  logs/run") for line in lines)
+
+
+def test_a_job_leaves_the_commands_about_all_jobs_to_the_end_of_its_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder.create(Path("logs/my sweep/seed-1"), {"sweep": {"folder": str(tmp_path / "logs/my sweep")}})
+    folder.update(state="done", wandb={"dir": "wandb/offline-run-1", "url": None})
+    job = " ".join(closing_lines(folder))
+    assert "wandb" not in job
+    assert "compare" not in job
+    assert closing_lines_of_sweep(folder.path.parent) == [
+        "multirun folder  logs/my sweep",
+        "as a page        python src/compare.py 'runs=\"logs/my sweep\"'",
+    ]
+    made = folder.path / "wandb" / "offline-run-1"
+    made.mkdir(parents=True)
+    link_to_sweep(made, folder.path.parent)
+    link_to_sweep(made, folder.path.parent)  # resumed in the same second
+    assert closing_lines_of_sweep(folder.path.parent)[1:3] == [
+        "W&B, offline     wandb sync 'logs/my sweep/.wandb'",
+        "in the terminal  wandb leet 'logs/my sweep/.wandb'",
+    ]
+    assert (folder.path.parent / ".wandb" / "offline-run-1").resolve() == made
 
 
 def test_a_job_named_after_its_overrides_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

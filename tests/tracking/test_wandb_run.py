@@ -1,13 +1,14 @@
 """W&B never stands in the way: no key, no server, a mute server, a dying one, two jobs in one process."""
 
 import json
+import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from taskloom.errors import ConfigError, RunError
 from taskloom.tracking import wandb_run
 from taskloom.tracking.run_folder import RunFolder
+from taskloom.tracking.wandb_local import folders_to_sync
 from taskloom.tracking.wandb_mode import PROBE_SECONDS, decide_mode, has_stored_key, server_answers
 from taskloom.tracking.wandb_run import finish, wandb_logger
 
@@ -37,25 +39,6 @@ def config(**changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "run", {})
-
-
-@pytest.fixture
-def _fresh_wandb() -> Iterator[None]:
-    """W&B keeps the first settings that it sees; a test of its own server needs a new start."""
-    import wandb
-
-    wandb.teardown()
-    forget_key()
-    yield
-    finish(0)
-    wandb.teardown()
-    forget_key()
-
-
-def forget_key() -> None:
-    from wandb.sdk.lib import wbauth
-
-    wbauth.unauthenticate_session(update_settings=False)
 
 
 def inspect(directory: Path) -> list[dict[str, Any]]:
@@ -237,6 +220,7 @@ def test_a_server_that_dies_during_the_run_neither_raises_nor_hangs(
     folder: RunFolder,
     tmp_path: Path,
     wandb_server: Any,
+    run_wandb: Any,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -266,7 +250,10 @@ def test_a_server_that_dies_during_the_run_neither_raises_nor_hangs(
     finish(0)
     assert time.perf_counter() - began < 30
     directory = folder.path / folder.read()["wandb"]["dir"]
-    assert f"wandb sync {directory}" in capfd.readouterr().err
+    (command,) = re.findall("`(wandb .*)`", capfd.readouterr().err)
+    words = shlex.split(command)
+    assert words[1:] == ["sync", "--include-online", str(directory)]
+    assert "Would sync 1 run" in run_wandb(*words[1:], "--dry-run").stderr
     assert sum(row["type"] == "history" for row in inspect(directory)) == 100
 
     third = RunFolder.create(tmp_path / "third", {})
@@ -324,3 +311,24 @@ def test_a_service_that_died_costs_one_line(
 
 def test_finish_without_a_run_is_nothing() -> None:
     finish(0)
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+def test_an_empty_mode_is_none(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "")
+    logger = wandb_logger(folder.path, config(), project="taskloom")
+    assert logger is not None
+    assert logger.experiment.offline
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+def test_a_job_of_a_sweep_that_was_moved_is_linked_where_it_is(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "moved" / "seed-1", {"sweep": {"folder": str(tmp_path / "before")}})
+    assert wandb_logger(folder.path, config(), project="taskloom") is not None
+    finish(0)
+    record = folder.read()
+    (link,) = (tmp_path / "moved" / ".wandb").iterdir()
+    assert link.resolve() == folder.path / record["wandb"]["dir"]
+    assert folders_to_sync([(folder.path, record)]) == [tmp_path / "moved" / ".wandb"]
+    alone = {key: value for key, value in record.items() if key != "sweep"}
+    assert folders_to_sync([(folder.path, alone)]) == [folder.path / "wandb"]

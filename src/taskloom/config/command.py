@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taskloom.errors import ConfigError, TaskloomError
+from taskloom.place import external
 
 OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -32,29 +33,24 @@ def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
         if "--version" in argv:
             print(_versions())
             return OK
-        if command == "compare":
+        asked = {"--cfg", "-c", "--info", "-i", "--shell-completion", "-sc"} & set(argv)  # of Hydra
+        if command == "compare" and not asked:
             from taskloom.comparing.command import compare_command
 
             return compare_command(argv, conf)
-        if command == "runs":
+        if command == "runs" and not asked:
             from taskloom.managing.command import runs_command
 
             return runs_command(argv, conf)
-        if command == "data" and not {"--cfg", "-c", "--info", "-i"} & set(argv):
+        if command == "data" and not asked:
             from taskloom.config.data_command import data_command
 
             return data_command(argv, conf)
-        # A folder may hold signs that mean something to Hydra, so that these two never reach its grammar.
-        word = {"train": "resume=", "evaluate": "run="}.get(command, "resume=")
-        named = [argument for argument in argv if argument.startswith(word) and argument not in (word, f"{word}null")]
-        several = {"-m", "--multirun"} & set(argv)  # a sweep to go on with, which takes other arguments too
-        if named and not several and not {"--cfg", "-c", "--info", "-i"} & set(argv):
-            from taskloom.config.existing_run import evaluate, resume
+        if command in ("train", "evaluate") and (place := external()) is not None:
+            from taskloom.training.rank import together
 
-            return (resume if command == "train" else evaluate)(argv, conf)
-        from taskloom.config.launch import launch
-
-        return launch(command, argv, conf)
+            return together(place, command, argv, lambda: _composed(command, argv, conf))
+        return _composed(command, argv, conf)
     except TaskloomError as error:
         print(error, file=sys.stderr)
         return MISTAKE if isinstance(error, ConfigError) else FAILED
@@ -65,6 +61,21 @@ def run_command(command: str, argv: Sequence[str], conf: Path) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _composed(command: str, argv: Sequence[str], conf: Path) -> int:
+    """A command that takes a config, or a run that has one."""
+    # A folder may hold signs that mean something to Hydra, so that these two never reach its grammar.
+    word = {"train": "resume=", "evaluate": "run="}.get(command, "resume=")
+    named = [argument for argument in argv if argument.startswith(word) and argument not in (word, f"{word}null")]
+    several = {"-m", "--multirun"} & set(argv)  # a sweep to go on with, which takes other arguments too
+    if named and not several and not {"--cfg", "-c", "--info", "-i"} & set(argv):
+        from taskloom.config.existing_run import evaluate, resume
+
+        return (resume if command == "train" else evaluate)(argv, conf)
+    from taskloom.config.launch import launch
+
+    return launch(command, argv, conf)
 
 
 def _versions() -> str:

@@ -97,6 +97,11 @@ class Composer:
                 parsed += self._parser.parse_overrides([override])
             except OverrideParseException:
                 raise ConfigError(self._unreadable(override)) from None
+            if parsed[-1].key_or_group == "sweep" and parsed[-1].value() == "wandb":
+                raise ConfigError(
+                    "sweep=wandb: the settings of that sweep are picked by W&B's server, so W&B's own commands run it: "
+                    "wandb sweep conf/sweep/wandb.yaml, then wandb agent <the id it prints>"
+                )
         return parsed
 
     def compose(self, overrides: Sequence[str]) -> Composed:
@@ -123,8 +128,17 @@ class Composer:
         return Composed(plain(cfg), {str(k): v for k, v in choices.items()}, problems, parsed)
 
     def hydra(self, overrides: Sequence[str]) -> DictConfig:
-        """Hydra's own part of the config of overrides that compose: its sweeper, its launcher, where jobs go."""
-        return self._compose(self.parse(overrides)).hydra
+        """Hydra's own part of the config of some overrides: its sweeper, its launcher, where jobs go.
+
+        Raises:
+            ConfigError: what is wrong with them.
+        """
+        parsed = self.parse(overrides)
+        try:
+            return self._compose(parsed).hydra
+        except _COMPOSITION as error:
+            problems, _ = self._diagnose(parsed)
+            raise ConfigError("\n".join(problem.text for problem in problems) or _one_line(error)) from None
 
     def _compose(self, overrides: Sequence[Override]) -> DictConfig:
         lines = [override.input_line or "" for override in overrides]

@@ -8,7 +8,7 @@ from taskloom.config.compose import composer
 from taskloom.config.find_run import LAST, find_run
 from taskloom.config.report import report
 from taskloom.errors import ConfigError, RunError
-from taskloom.sweeping.ledger import SWEEP
+from taskloom.sweeping.ledger import ENDED, SWEEP
 from taskloom.tracking.run_folder import RunFolder
 
 # By name, because an import would let this room reach up into training.
@@ -18,8 +18,9 @@ _JOB = "taskloom.training.job"
 def resume(argv: Sequence[str], conf: Path) -> int:
     """Goes on with the run of ``resume=<folder>``, with the config that is in its record."""
     folder = _folder("resume", argv, conf, "train", ("running", "failed"))
-    if RunFolder(folder).read()["state"] == "done":
-        print(f"{folder} is done: nothing to resume; python src/evaluate.py run={folder} tests it again")
+    state = RunFolder(folder).read()["state"]
+    if state in ENDED:
+        print(f"{folder} is {state}: nothing to resume; python src/evaluate.py run={folder} tests it again")
         return 0
     print(f"Going on with {folder}")
     return report(lambda: importlib.import_module(_JOB).resume_job(folder))

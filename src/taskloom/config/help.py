@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ENTRY = re.compile(r"^\s+-\s+(?:override\s+)?/?([\w/]+):\s*([^\s#]+)\s*(?:#\s*(.*))?$")
-_KEY = re.compile(r"^(  )?(\w+):[ \t]*([^#\n]*?)[ \t]*(?:#\s*(.*))?$")
+_KEY = re.compile(r"^(  )?\"?(\w+)\"?:[ \t]*([^#\n]*?)[ \t]*(?:#\s*(.*))?$")
 
 _USAGE = {
     "train": (
@@ -29,6 +29,27 @@ _USAGE = {
             ("data=yelp data.source=<folder>", "files of your own"),
             ("data.split.kind=global_time", "how cold is the test then?"),
             ("init=my_table.csv", "a first config for a table"),
+        ),
+    ),
+    "runs": (
+        "[key=value ...]",
+        (
+            ("state=killed,failed", "what ended early"),
+            ("where='like/auc > 0.79' sort=like/auc", "the best ones first"),
+            ("name=2026-11-2* add_tag=first", "words to find them again by"),
+            ("problems=true", "is anything broken?"),
+            ("older=30d prune=last", "free the disk; asks first"),
+            ("state=failed delete=true", "asks first"),
+        ),
+    ),
+    "compare": (
+        "[key=value ...]",
+        (
+            ("", "the latest multirun, or all runs"),
+            ("runs=<sweep folder>,<run folder>", "these together"),
+            ("where='backbone = fm and seed <= 3'", "some of them"),
+            ("by=[model]", "over all other settings"),
+            ("baseline=hard_sharing open=true", "Δm against another model; shows the page"),
         ),
     ),
     "evaluate": (

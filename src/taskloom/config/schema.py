@@ -43,7 +43,9 @@ class TrainerSection:
     """How and on what a model is trained."""
 
     accelerator: Literal["auto", "cpu", "gpu"]
+    strategy: Literal["single", "ddp", "sharded"]
     devices: PositiveInt | Literal["auto"]
+    num_nodes: PositiveInt
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
     gradient_clip_val: NonNegative | None
     log_every_n_steps: PositiveInt
@@ -53,6 +55,7 @@ class TrainerSection:
     threads: PositiveInt | None
     deterministic: bool
     profile: bool
+    shard_from: PositiveInt | None = None
 
 
 @dataclass

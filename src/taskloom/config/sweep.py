@@ -1,5 +1,6 @@
 """A sweep from its command line to its end: jobs into the ledger, the jobs themselves, the table, the exit code."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -15,12 +16,11 @@ from taskloom.config.launch import hydra_main
 from taskloom.config.sweep_job import JobOfSweep, argument, overrides_of_jobs, same_config
 from taskloom.errors import ConfigError
 from taskloom.sweeping.jobs import apart, folder_name, list_jobs
-from taskloom.sweeping.ledger import Ledger
+from taskloom.sweeping.ledger import INTERRUPTED, Ledger
 from taskloom.tracking.run_folder import RunFolder
 
 COMMAND = "train"
 RESUME = "resume="
-INTERRUPTED = "interrupted"  # the reason of a run that a person stopped
 
 
 def sweep(given: Sequence[str], conf: Path) -> int:
@@ -37,6 +37,8 @@ def sweep(given: Sequence[str], conf: Path) -> int:
         ConfigError: what is wrong with any job, before any of them has begun.
         RunError: there is no sweep to go on with.
     """
+    if os.environ.get("WANDB_SWEEP_ID"):
+        raise ConfigError("-m inside an agent of W&B: the agent gives each run its settings, so leave out -m")
     overrides = [override for override in given if not override.startswith(RESUME)]
     named = [override.removeprefix(RESUME) for override in given if override.startswith(RESUME)]
     with composer(conf, COMMAND) as compose:
@@ -53,18 +55,32 @@ def sweep(given: Sequence[str], conf: Path) -> int:
             )
         jobs = _jobs(compose, parsed, kind, settings)
         composed = check(compose, jobs, conf)
+        if kind == "optuna":
+            from taskloom.sweeping.optuna_sweep import check_search
+
+            base = compose.compose(overrides_of_jobs(fixed)).config
+            check_search(settings, parsed, [each.config for each in composed], base, conf, ledger)
+        _check_launcher(settings.launcher)
         if ledger is None:
             ledger = Ledger.create(Path(str(settings.sweep.dir)), overrides, kind)  # type: ignore[arg-type]
         if kind == "grid":
             _write_down(ledger, jobs, composed, overrides)
-    interrupted = False
+    interrupted = stopped = False
     n_jobs = len(ledger.jobs) if kind == "grid" else None
     lines = ["-m", *overrides, f"hydra.sweep.dir={argument(ledger.path)}"]
     try:
         hydra_main(COMMAND, lines, conf, JobOfSweep(conf, n_jobs))
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns an interrupt in the middle of training into an exit
+    except KeyboardInterrupt:
         interrupted = True
-    return _finish(ledger, interrupted)
+    except SystemExit:  # Hydra has told what it could not do
+        stopped = True
+    if kind == "optuna":
+        from taskloom.sweeping.conclusion import conclude
+
+        with composer(conf, COMMAND) as compose:
+            name = settings.runtime.choices.get("sweep")
+            return conclude(settings.sweeper, ledger, compose.compose, conf, name, interrupted)
+    return _finish(ledger, interrupted) or int(stopped)
 
 
 def _named(compose: Composer, name: str, overrides: Sequence[str]) -> Ledger:
@@ -74,13 +90,23 @@ def _named(compose: Composer, name: str, overrides: Sequence[str]) -> Ledger:
     return Ledger.open(find_sweep(Path(compose.compose(paths).config["paths"]["logs"]) / COMMAND))
 
 
+def _check_launcher(settings: Any) -> None:
+    """Raises:
+    ConfigError: settings of our launcher that cannot be; other launchers tell when they begin.
+    """
+    if settings._target_.endswith(".JoblibLauncher"):
+        from taskloom.sweeping.launchers.processes import JoblibLauncher
+
+        JoblibLauncher(**{str(key): value for key, value in settings.items() if key != "_target_"})
+
+
 def _jobs(compose: Composer, parsed: Sequence[Override], kind: str, settings: Any) -> list[list[str]]:
     """The overrides of each job of a grid; of a search, some that stand for all."""
     if kind == "grid":
         return [overrides_of_jobs(job) for job in list_jobs(parsed)]
     from taskloom.sweeping.optuna_sweep import representatives
 
-    return [overrides_of_jobs(job) for job in representatives(settings.sweeper, parsed)]
+    return [overrides_of_jobs(job) for job in representatives(settings, parsed)]
 
 
 def _write_down(
@@ -110,7 +136,7 @@ def _write_down(
 
 def _finish(ledger: Ledger, interrupted: bool) -> int:
     """The table and the failures of a sweep, and the exit code."""
-    from taskloom.sweeping.summary import print_summary
+    from taskloom.comparing.summary import print_summary
 
     jobs = ledger.jobs
     states = ledger.states()

@@ -85,9 +85,9 @@ class JobOfSweep:
             tell(error)
             ledger.log(job, "failed", reason(error))
             return "failed", reason(error)
-        except BaseException:
+        except BaseException:  # Lightning turns an interrupt in the middle of training into an exit
             ledger.log(job, "failed", "interrupted")
-            raise
+            raise KeyboardInterrupt from None
         state = str(record.get("state", "done")) if isinstance(record, Mapping) else "done"
         ledger.log(job, state)
         return state, ""

@@ -1,5 +1,6 @@
 """Batches straight from column arrays: one gather a tensor, nothing a row."""
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -148,6 +149,15 @@ class ColumnLoader:
         order = torch.arange(len(self.columns))
         for start in range(0, len(order), self.batch_size):
             yield self._batch(order[start : start + self.batch_size], start)
+
+    def sample(self, n: int) -> Batch:
+        """A batch of n rows at most, drawn at random from all, and the same ones each time; nothing else moves.
+
+        Args:
+            n: rows over all ranks, negatives not counted.
+        """
+        drawn = random.Random(0).sample(range(len(self.columns)), min(n, len(self.columns)))
+        return self._batch(torch.tensor(drawn, dtype=torch.int64), 0)
 
     def _batch(self, rows: Tensor, start: int, epoch: int = 0) -> Batch:
         """This rank's share of the global batch of these rows, which begins at a place of an epoch."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from taskloom.distributed import world_size
 from taskloom.features.embedded import Embedded, InputSpec
+from taskloom.features.tables import Tables, initial_rows
 from taskloom.schema import Batch, Schema
 
 Views = Literal["shared", "per_task", "both"]
@@ -30,6 +31,8 @@ class Features(nn.Module):
         l2: λ >= 0.
         dropout: share of embedding components that training drops.
         init_std: standard deviation of the initial rows; the row of id 0 (unknown) begins at zero.
+        meta_from: tables of so many rows and more are left without memory, on the meta device, for
+            ``taskloom.training.sharded`` to fill; None fills all.
 
     Example:
         >>> from taskloom.schema import Feature
@@ -51,6 +54,7 @@ class Features(nn.Module):
         l2: float = 0.0,
         dropout: float = 0.0,
         init_std: float = 0.01,
+        meta_from: int | None = None,
     ) -> None:
         super().__init__()
         self.schema, self.n_tasks, self.views, self.l2 = schema, n_tasks, views, l2
@@ -67,13 +71,21 @@ class Features(nn.Module):
             "history_offsets", torch.tensor([by_name[name] for name in schema.history]), persistent=False
         )
         n_tables = {"shared": 1, "per_task": n_tasks}.get(views, n_tasks + 1)
+        self.starts, self.init_std = starts, init_std
+        self.dropout = nn.Dropout(dropout)
+        if meta_from is not None and sum(sizes) >= meta_from:
+            self.tables = Tables([nn.Embedding(sum(sizes), dim, device="meta") for _ in range(n_tables)])
+            return
         tables = [nn.Embedding(sum(sizes), dim) for _ in range(n_tables)]
-        self.tables = nn.ModuleList(tables)
+        self.tables = Tables(tables)
         for table in tables:
             nn.init.normal_(table.weight, std=init_std)
             with torch.no_grad():
                 table.weight[starts] = 0
-        self.dropout = nn.Dropout(dropout)
+
+    def initial_rows(self, seed: int, view: int, first: int, last: int) -> Tensor:
+        """Rows [first, last) of a view's table that was left without memory: see ``tables.initial_rows``."""
+        return initial_rows(seed, view, first, last, self.inputs.dim, self.init_std, self.starts)
 
     def owner(self, name: str) -> int | None:
         """The task that alone uses a parameter, by the parameter's name here; None where it is shared."""
@@ -83,14 +95,13 @@ class Features(nn.Module):
     def forward(self, batch: Batch) -> Embedded:
         """Looks a batch up: fields (B, V, F, D)."""
         ids, weights = self._ids(batch)
+        events = [] if batch.history is None else [batch.history + self.history_offsets]
+        rows = self.tables([ids, *events])
         # One copy for all views, and none where there is one table and no bag.
-        parts = [part for table in self.tables for part in self._fields(table(ids), weights)]
+        parts = [part for found in rows for part in self._fields(found[0], weights)]
         fields = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         fields = fields.unflatten(1, (len(self.tables), len(self.inputs.fields)))
-        history = None
-        if batch.history is not None:
-            events = batch.history + self.history_offsets
-            history = torch.stack([table(events) for table in self.tables], dim=1)
+        history = torch.stack([found[1] for found in rows], dim=1) if events else None
         n_rows = batch.rows_global / world_size() if batch.rows_global else float(max(1, len(batch)))
         penalty = self.l2 * _squared_norm(fields) / n_rows if self.l2 else fields.new_zeros(())
         return Embedded(self.dropout(fields), batch.dense, penalty, n_rows, history, batch.history_mask, batch.prior)

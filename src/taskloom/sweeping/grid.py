@@ -1,5 +1,6 @@
 """The jobs of a grid: those left to do, by way of a launcher."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -26,8 +27,20 @@ def run_jobs(ledger: Ledger, launcher: Launcher) -> list[Any]:
         return []
     lines = [job_line(job) for job in todo]
     if hasattr(launcher, "stream"):
-        return [returned for _, returned in launcher.stream(iter(lines))]
-    return list(launcher.launch(lines, 0))
+        returns = []
+        for number, returned in launcher.stream(iter(lines)):
+            returns.append(returned)
+            ended = returned.return_value
+            if isinstance(ended, dict) and ended.get("state") == "failed" and not ended.get("folder"):
+                ledger.log(todo[number], "failed", ended["reason"])  # its process died, and could not say so
+        return returns
+    try:
+        return list(launcher.launch(lines, 0))
+    except (
+        Exception
+    ) as error:  # of a job that left no result, such as one that a cluster killed: the ledger tells of it
+        print(f"the launcher ended early: {type(error).__name__}: {error}", file=sys.stderr)
+        return []
 
 
 def job_line(job: SweepJob) -> list[str]:

@@ -4,24 +4,25 @@ import fcntl
 import json
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from taskloom.atomic import open_at_line_start
 from taskloom.errors import RunError
+from taskloom.locks import is_held, try_lock
 from taskloom.tracking.run_folder import RunFolder, write_json
 
 Kind = Literal["grid", "optuna"]
 State = Literal["pending", "running", "killed", "done", "failed", "pruned"]
+#: the reason of a run that a person stopped
+INTERRUPTED = "interrupted"
 #: states of a job that has nothing left to do
 ENDED = ("done", "pruned")
-_TRIES = 5
 SWEEP, EVENTS, CLAIM = "sweep.json", "ledger.jsonl", ".claim"
 
 
@@ -186,7 +187,7 @@ class Ledger:
 
     def _state(self, job: SweepJob, last_event: Callable[[], Mapping[str, Any] | None]) -> State:
         run = RunFolder(self.folder(job))
-        if _held(self.folder(job) / CLAIM):
+        if is_held(self.folder(job) / CLAIM):
             return "running"
         if not run.file.exists():
             event = last_event()
@@ -204,9 +205,11 @@ class Ledger:
         run = RunFolder(self.folder(job))
         if run.file.exists():
             try:
-                return str(run.read().get("reason") or "")
+                record = run.read()
             except RunError as error:
                 return str(error)
+            if record["state"] != "running":
+                return str(record.get("reason") or "")
         event = self.last_event(job)
         return str(event.get("reason") or "") if event else ""
 
@@ -216,7 +219,7 @@ class Ledger:
         folder = self.folder(job)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / CLAIM).open("w") as file:
-            yield any(_locked(file) for _ in range(_TRIES))
+            yield try_lock(file)
 
     def log(self, job: SweepJob, event: str, reason: str | None = None) -> None:
         """Appends to the diary.
@@ -262,28 +265,6 @@ class Ledger:
         with (self.path / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _locked(file: IO[str]) -> bool:
-    """Tries to lock a file; who only looks whether it is locked has it for an instant, which a short wait outlasts."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        time.sleep(0.01)
-        return False
-    return True
-
-
-def _held(lock: Path) -> bool:
-    """Whether a process that is alive holds a lock."""
-    try:
-        with lock.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def _numbered(name: str) -> Iterator[str]:

@@ -10,6 +10,8 @@ _EXPECTED = (
     r"The number of training batches .* is smaller than the logging interval",
     r"Checkpoint directory .* exists and is not empty",  # a resumed run's, of course
     r".*litlogger",
+    r"It is recommended to use .*sync_dist=True",  # what is logged is the same on all ranks
+    r"`broadcast_buffers` is deprecated",  # its successor is not in the oldest torch that will do
 )
 
 

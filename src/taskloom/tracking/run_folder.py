@@ -5,7 +5,7 @@ import json
 import math
 import os
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,16 +13,17 @@ from typing import Any, Self
 
 from taskloom.atomic import file_beside
 from taskloom.errors import RunError, TaskloomError
+from taskloom.locks import is_held, try_lock
 
-STATES = ("running", "done", "failed")
+STATES = ("running", "done", "failed", "pruned")
 
 
 class RunFolder:
     """One run on disk. ``run.json`` is rewritten whole and atomically: a reader never sees half of it.
 
-    Its ``state`` is ``running``, ``done`` or ``failed``; a failed run has a ``reason`` and, where the cause
-    was a defect rather than a mistake in a setting, ``traceback.txt``. A run that was killed still says
-    ``running``.
+    Its ``state`` is ``running``, ``done``, ``failed`` or ``pruned`` (a trial of a search that was stopped early); a
+    failed run has a ``reason`` and, where the cause was a defect rather than a mistake in a setting,
+    ``traceback.txt``. A run that was killed still says ``running``.
 
     Args:
         path: the folder. Nothing is read or written by the constructor: use `create` or `open`.
@@ -113,14 +114,23 @@ class RunFolder:
         A state other than ``failed`` takes the earlier ``reason`` and ``traceback.txt`` away: a run that is
         resumed and ends well has not failed.
         """
+        self.amend(lambda record: changes)
+
+    def amend(self, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+        """Change some keys of run.json by what it says now, and by nothing that was read earlier.
+
+        Args:
+            change: takes the record and gives the keys to change, or none; `update` says what a state does.
+        """
         with self.alone():
-            record = self.read() | changes
-            if changes.get("state", "running") != "running":
-                record["finished"] = datetime.now(UTC).isoformat(timespec="microseconds")
+            record = self.read()
+            changes = change(record)
+            if not changes:
+                return
             if changes.get("state", "failed") != "failed":
                 record.pop("reason", None)
                 (self.path / "traceback.txt").unlink(missing_ok=True)
-            write_json(self.file, record)
+            write_json(self.file, record | dict(changes))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -141,29 +151,23 @@ class RunFolder:
             os.close(folder)
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self) -> Iterator[int]:
         """The folder is this process's until the block ends, or the process does, in whatever way.
+
+        Yields:
+            The descriptor of the lock: a process that inherits it holds the folder too.
 
         Raises:
             RunError: another process that is alive holds it.
         """
         with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"{self.path} is still running in another process; wait for it, or stop it") from None
-            yield
+            if not try_lock(lock):
+                raise RunError(f"{self.path} is still running in another process; wait for it, or stop it")
+            yield lock.fileno()
 
     def held(self) -> bool:
         """Whether a process that is alive holds the folder: a run that says ``running`` without one was killed."""
-        try:
-            with (self.path / ".lock").open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return False
+        return is_held(self.path / ".lock")
 
     def fail(self, error: BaseException) -> None:
         """Say that the run failed and why; keep the traceback where the cause was a defect.

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from taskloom.tracking.run_folder import RunFolder
+from taskloom.tracking.wandb_local import LINKS, is_offline, sync_command
 
 LABELS = {
     "auc": "AUC",
@@ -119,18 +120,36 @@ def print_results(
 
 
 def closing_lines(folder: RunFolder) -> list[str]:
-    """Where the run lies, where its W&B copy is, and the command that fits its state."""
+    """Where the run lies, where its W&B copy is, and the commands that fit its state."""
     record = folder.read()
     lines = [("run folder", _near(folder.path))]
     wandb = record.get("wandb") or {}
+    alone = not record.get("sweep")  # the end of a sweep has the commands for all of its jobs
     if wandb.get("url"):
         lines.append(("W&B", str(wandb["url"])))
-    elif wandb.get("dir"):
-        lines.append(("W&B, offline", f"wandb sync {shlex.quote(_near(folder.path / wandb['dir']))}"))
+    elif wandb.get("dir") and alone:
+        lines += _offline(_near((folder.path / wandb["dir"]).parent))
     if record["state"] == "failed":
         lines.append(("go on", f"python src/train.py {_override('resume', folder.path)}"))
     else:
+        if alone:
+            lines.append(("as a page", f"python src/compare.py {_override('runs', folder.path)}"))
         lines.append(("test again", f"python src/evaluate.py {_override('run', folder.path)}"))
+    return _aligned(lines)
+
+
+def closing_lines_of_sweep(folder: Path) -> list[str]:
+    """Where a sweep lies, and the commands that show it: what W&B has kept offline of it, and the local page."""
+    links = folder / LINKS
+    lines = [("sweep folder", _near(folder)), *(_offline(_near(links)) if is_offline(links) else [])]
+    return _aligned([*lines, ("as a page", f"python src/compare.py {_override('runs', folder)}")])
+
+
+def _offline(files: str) -> list[tuple[str, str]]:
+    return [("W&B, offline", sync_command([files])), ("in the terminal", f"wandb leet {shlex.quote(files)}")]
+
+
+def _aligned(lines: Sequence[tuple[str, str]]) -> list[str]:
     width = max(len(label) for label, _ in lines)
     return [f"{label:<{width}}  {value}" for label, value in lines]
 

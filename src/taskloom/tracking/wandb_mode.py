@@ -108,8 +108,19 @@ def base_url() -> str:
         return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
 
 
+def no_long_tries() -> None:
+    """From now on W&B's questions to its server fail after a few tries and not after many minutes; for commands."""
+    try:
+        settings = silent_setup().settings
+        settings.x_graphql_retry_max, settings.x_graphql_timeout_seconds = 2, 2 * PROBE_SECONDS
+    except Exception:  # private settings: without them it takes longer, and that is all
+        return
+
+
 def silent_setup() -> Any:
     """W&B's process-wide part, which speaks before a run's own settings hold and keeps those it first got."""
     import wandb
 
+    if not os.environ.get("WANDB_MODE", "set").strip():
+        del os.environ["WANDB_MODE"]  # an empty one is none for us, and a mistake for W&B
     return wandb.setup(wandb.Settings(silent=True))

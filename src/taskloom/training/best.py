@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from taskloom.atomic import file_beside
+from taskloom.distributed import rank, sharded
 from taskloom.module import MultiTaskModule
 from taskloom.ranges import NonNegative, PositiveInt
 from taskloom.training.checkpoint import BEST, read_checkpoint
@@ -75,7 +76,7 @@ class BestEpoch(Callback):
                 improved.append(unit)
             else:
                 known["since"] += 1
-        if improved and trainer.is_global_zero:
+        if improved and (trainer.is_global_zero or sharded(pl_module)):
             self._keep(pl_module, improved)
         if self.stopped:
             trainer.should_stop = True
@@ -87,10 +88,20 @@ class BestEpoch(Callback):
 
     def _keep(self, module: MultiTaskModule, improved: list[str]) -> None:
         now: dict[str, Tensor] = module.state_dict()
-        weights = now
-        if module.sharing.independent and len(improved) < len(module.tasks) and self.path.exists():
+        content: dict[str, Any] = {"state_dict": now, "best": self.best}
+        spread = sharded(module)
+        if module.sharing.independent and len(improved) < len(module.tasks) and (spread or self.path.exists()):
             own = {k for k, task in enumerate(module.tasks) if task.name in improved}
-            before = read_checkpoint(self.path)["state_dict"]
-            weights = {name: now[name] if module.owner(name) in own else before[name] for name in now}
-        with file_beside(self.path) as path:
-            torch.save({"state_dict": weights, "best": self.best}, path)
+            others = {name for name in now if module.owner(name) not in own}
+            before = read_checkpoint(self.path) if rank() == 0 else {"state_dict": {}}
+            content["state_dict"] = {name: tensor for name, tensor in now.items() if name not in others}
+            content["state_dict"] |= {name: t for name, t in before["state_dict"].items() if name in others}
+            if spread:
+                content["shards"] = {p: f for p, f in before.get("shards", {}).items() if p.split("/")[1] in others}
+        if spread:
+            from taskloom.training.sharded_checkpoint import save_shards
+
+            save_shards(content, self.path)
+        else:
+            with file_beside(self.path) as path:
+                torch.save(content, path)

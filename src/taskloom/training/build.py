@@ -68,7 +68,14 @@ def make_module(config: Config, data: DataModule) -> MultiTaskModule:
         ConfigError: parts that do not fit together.
     """
     tasks = data.tasks
-    features = Features(data.schema, len(tasks), **config["features"])
+    trainer = config["trainer"]
+    sharded = trainer.get("strategy") == "sharded"
+    meta_from = trainer["shard_from"] if sharded else None
+    features = Features(data.schema, len(tasks), **config["features"], meta_from=meta_from)
+    if sharded:
+        from taskloom.training.sharded import shard_tables
+
+        shard_tables(features, trainer["accelerator"])
     backbone = partial(make, config, "backbone", {"inputs": features.inputs})
     sharing = make(config, "model", {"backbone": backbone, "tasks": tasks})
     sharing.check_views(features.views)

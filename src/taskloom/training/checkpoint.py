@@ -8,8 +8,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from taskloom.atomic import file_beside
+from taskloom.distributed import objects_at_first, rank, sharded
 from taskloom.ranges import PositiveInt
-from taskloom.training.rng import rng_state, set_rng_state
+from taskloom.training.rng import restore_rank, rng_state
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 
@@ -27,23 +28,24 @@ class Checkpoint(Callback):
 
     def __init__(self, every_steps: PositiveInt, *, folder: Path) -> None:
         self.every_steps, self.path = every_steps, folder / LAST
-        self._rng: dict[str, Any] | None = None
+        self._rng: list[dict[str, Any]] = []
         self.phase = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The generators, and the phase of the training."""
-        return {"rng": rng_state(), "phase": self.phase}
+        """The generators of each rank, and the phase of the training."""
+        return {"rng": self._rng, "phase": self.phase}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keeps the generators' state until training starts: what comes between may draw numbers."""
-        self._rng = state_dict["rng"]
+        rng = state_dict["rng"]
+        self._rng = rng if isinstance(rng, list) else [rng]  # older checkpoints know one process
         self.phase = state_dict["phase"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Restores the generators, or writes the first checkpoint."""
-        if self._rng is not None:
-            set_rng_state(self._rng)
-            self._rng = None
+        if self._rng:
+            restore_rank(self._rng, rank())
+            self._rng = []
         else:
             self._save(trainer)
 
@@ -59,11 +61,17 @@ class Checkpoint(Callback):
         self._save(trainer)
 
     def _save(self, trainer: L.Trainer) -> None:
+        self._rng = objects_at_first(rng_state()) or []
         if trainer.is_global_zero:
             with file_beside(self.path) as path:
                 trainer.save_checkpoint(path, weights_only=False)
+            if sharded(trainer.lightning_module):
+                from taskloom.training.sharded_checkpoint import remove_old_shards
+
+                remove_old_shards(self.path.parent)
         else:  # every rank takes part, and one of them writes
             trainer.save_checkpoint(self.path, weights_only=False)
+        self._rng = []
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

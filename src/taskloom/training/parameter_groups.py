@@ -13,7 +13,8 @@ def parameter_groups(
     """The optimiser's groups; the first pattern that matches a parameter's name takes it.
 
     A balancer's parameters have a group of their own without weight decay. What no pattern takes is left to the
-    optimiser's own settings.
+    optimiser's own settings. Embedding tables stand in groups without other parameters: where they are spread over
+    ranks, no kernel for many parameters takes both.
 
     Args:
         parameters: by name.
@@ -34,8 +35,8 @@ def parameter_groups(
     for name, group in patterns.items():
         compiled[name] = re.compile(group["pattern"])
         settings[name] = {key: v for key, v in group.items() if key != "pattern" and v is not None}
-    members: dict[str, list[nn.Parameter]] = {}
+    members: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         found = (group for group, pattern in compiled.items() if pattern.match(name))
-        members.setdefault(next(found, "others"), []).append(parameter)
-    return [{"name": name, "params": params, **settings.get(name, {})} for name, params in members.items()]
+        members.setdefault((next(found, "others"), name.startswith("features.tables.")), []).append(parameter)
+    return [{"name": name, "params": params, **settings.get(name, {})} for (name, _), params in members.items()]

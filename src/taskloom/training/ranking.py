@@ -8,6 +8,7 @@ from torch import Tensor
 
 from taskloom.data.datamodule import DataModule
 from taskloom.data.loader import ColumnLoader, Extras
+from taskloom.distributed import objects_at_first, rank, world_size
 from taskloom.metrics.ranking import ranking_metrics, ranks
 from taskloom.module import MultiTaskModule
 from taskloom.schema import Batch, concatenate
@@ -41,10 +42,10 @@ class CatalogueRanking:
         assert columns.reach is not None
         when = (columns.reach if columns.history is None else columns.history)[positive, 1].long()
         by_time = torch.from_numpy(np.lexsort((positive.numpy(), when.numpy())))
-        rank = torch.full((len(users),), len(positive)).scatter_reduce(
+        earliest = torch.full((len(users),), len(positive)).scatter_reduce(
             0, place[by_time], torch.arange(len(positive)), "amin"
         )
-        first = positive[by_time[rank]]
+        first = positive[by_time[earliest]]
         chosen = torch.arange(len(users))
         if self.spec.users is not None and len(users) > self.spec.users:
             shuffled = torch.randperm(len(users), generator=torch.Generator().manual_seed(self.spec.seed))
@@ -75,33 +76,41 @@ class CatalogueRanking:
         table[known] = torch.arange(len(known))
         return table[categorical[:, column].long()]
 
-    def of_model(self, module: MultiTaskModule) -> dict[str, float]:
-        """The metrics of a model, keyed ``task/metric``."""
+    def of_model(self, module: MultiTaskModule) -> dict[str, float] | None:
+        """The metrics of a model, keyed ``task/metric``; several ranks share the users. None on ranks but the first."""
         k = [task.name for task in self.data.tasks].index(self.spec.task)
         device, was = module.device, module.training
         module.eval()
         together = max(1, PAIRS // len(self.catalogue))
-        scores = []
+        users, world = len(self.users), world_size()
+        # Equally many on each rank, some twice: a layer may need all ranks for its answer.
+        mine = torch.arange(rank(), -(-users // world) * world, world) % max(1, users)
+        found: dict[int, Tensor] = {}
         with torch.inference_mode():
-            for start in range(0, len(self.rows), together):
-                some = self.rows.select(torch.arange(start, min(start + together, len(self.rows))))
-                filled = torch.empty(len(some), len(self.catalogue))
-                for users, items, batch in self.catalogue.score_batches(some, PAIRS, self.data.prior):
-                    found = module.predict(batch.to(device))[k].float().cpu()
-                    filled[users, items] = found.view(users.stop - users.start, -1)
-                scores.append(self._ranks(filled, start))
+            for chosen in mine.split(together):
+                filled = torch.empty(len(chosen), len(self.catalogue))
+                some = self.rows.select(chosen)
+                for which, items, batch in self.catalogue.score_batches(some, PAIRS, self.data.prior):
+                    predicted = module.predict(batch.to(device))[k].float().cpu()
+                    filled[which, items] = predicted.view(which.stop - which.start, -1)
+                found |= zip(chosen.tolist(), self._ranks(filled, chosen), strict=True)
         module.train(was)
-        return self._metrics([rank for some in scores for rank in some])
+        shares = objects_at_first(found)
+        if shares is None:
+            return None
+        whole = {user: places for share in shares for user, places in share.items()}
+        return self._metrics([whole[user] for user in range(users)])
 
     def of_popularity(self) -> dict[str, float]:
         """The metrics of recommending to everybody what most training rows have: the floor of a ranking."""
         popularity = self.data.store.popularity().long().bincount(minlength=len(self.catalogue)).float()
-        return self._metrics(self._ranks(popularity.expand(len(self.users), -1), 0))
+        users = torch.arange(len(self.users))
+        return self._metrics(self._ranks(popularity.expand(len(users), -1), users))
 
-    def _ranks(self, scores: Tensor, start: int) -> list[Tensor]:
+    def _ranks(self, scores: Tensor, users: Tensor) -> list[Tensor]:
         """The ranks of the wanted items of some users, whose scores (U, I) these are."""
         found = []
-        for user, row in enumerate(scores, start=start):
+        for user, row in zip(users.tolist(), scores, strict=True):
             candidate = torch.arange(len(row)) < self.known_by_then[user]
             candidate[self.pairs.of(int(self.users[user]))] = False
             wanted = self._candidates(user, candidate)

@@ -9,12 +9,14 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import Logger
 
+from taskloom.distributed import from_first, rank, sharded, spread_from_first
 from taskloom.errors import ConfigError
 from taskloom.methods import Phase
 from taskloom.module import MultiTaskModule
 from taskloom.outcome import Outcome
 from taskloom.training.best import BestEpoch
 from taskloom.training.checkpoint import BEST, LAST, Checkpoint, read_checkpoint
+from taskloom.training.strategy import RanksStrategy, leave_signals_alone
 
 
 def make_trainer(
@@ -27,14 +29,15 @@ def make_trainer(
     """A Lightning trainer that leaves checkpoints, progress and metrics to our callbacks.
 
     Args:
-        settings: arguments of ``lightning.Trainer``.
+        settings: arguments of ``lightning.Trainer``; ``strategy`` may be a function that makes one.
         callbacks: in order.
         loggers: where metrics go.
         folder: of the run.
         epochs: at most.
     """
-    return L.Trainer(
-        **settings,
+    own = {key: value() if key == "strategy" and callable(value) else value for key, value in settings.items()}
+    trainer = L.Trainer(
+        **own,
         max_epochs=epochs,
         callbacks=list(callbacks),
         logger=list(loggers) or False,
@@ -45,6 +48,9 @@ def make_trainer(
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         use_distributed_sampler=False,
     )
+    if isinstance(trainer.strategy, RanksStrategy):
+        leave_signals_alone(trainer)
+    return trainer
 
 
 def start_phase(module: MultiTaskModule, phase: Phase) -> None:
@@ -69,8 +75,20 @@ def steps_an_epoch(data: L.LightningDataModule, limit: float | None) -> int:
 
 
 def load_best(module: MultiTaskModule, checkpoints: Path) -> None:
-    """Gives the module the weights of the best epoch."""
-    module.load_state_dict(read_checkpoint(checkpoints / BEST)["state_dict"])
+    """Gives the module the weights of the best epoch, which the first rank reads for all.
+
+    Another machine's file system may show the file as it was before.
+    """
+    path = checkpoints / BEST
+    content = read_checkpoint(path) if rank() == 0 else {}
+    if sharded(module) or content.get("shards"):
+        from taskloom.training.sharded_checkpoint import load_state
+
+        load_state(module, from_first(content), path)
+        return
+    if rank() == 0:
+        module.load_state_dict(content["state_dict"])
+    spread_from_first(list(module.state_dict().values()))
 
 
 def fit(
@@ -99,8 +117,9 @@ def fit(
     checkpoint = next(callback for callback in callbacks if isinstance(callback, Checkpoint))
     last = checkpoints / LAST
     checkpoints.mkdir(parents=True, exist_ok=True)
-    resumed_phase = read_checkpoint(last)["callbacks"]["Checkpoint"]["phase"] if last.exists() else 0
-    resume = last.exists()
+    # The first rank's word, because another machine's file system may be late.
+    resume = from_first(last.exists())
+    resumed_phase = read_checkpoint(last)["callbacks"]["Checkpoint"]["phase"] if resume else 0
     epochs_before = 0
     for number, phase in enumerate(module.method.phases()):
         if number >= resumed_phase:
@@ -124,10 +143,9 @@ def test(
     callbacks: Sequence[Callback],
     folder: Path,
     rows: Any,
-) -> Outcome:
-    """Predictions of all test rows, once; or of the rows that another loader gives."""
+) -> Outcome | None:
+    """Predictions of all test rows, once; or of the rows that another loader gives. None on ranks but the first."""
     trainer = make_trainer(settings, callbacks, [], folder, 1)
     source = {"datamodule": data} if rows is None else {"dataloaders": rows}
     trainer.test(module, **source, verbose=False)
-    assert module.outcome is not None
     return module.outcome

@@ -1,0 +1,1 @@
+"""The run folders there are: listing, picking, tagging, pruning and deleting them."""
