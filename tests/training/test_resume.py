@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from taskloom.errors import RunError
+from taskloom.tracking.metrics_file import read_metrics
 from taskloom.tracking.run_folder import RunFolder
 from taskloom.training.checkpoint import read_checkpoint
 from taskloom.training.job import evaluate_job, resume_job, run_job
@@ -53,6 +54,11 @@ def weights(folder, name):
     return read_checkpoint(folder / "checkpoints" / name)["state_dict"]
 
 
+def epoch_means(folder):
+    rows = read_metrics(folder / "metrics.jsonl")
+    return [(row["epoch"], row["train/loss"]) for row in rows if "train/loss" in row]
+
+
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory):
     path = tmp_path_factory.mktemp("plugin") / "killer.py"
@@ -89,8 +95,14 @@ def train(small_run, plugin, folder, step, epoch):
 
 @pytest.mark.parametrize(
     ("step", "epoch"),
-    [(0, -1), (2, -1), (22, -1), (-1, 1)],
-    ids=["before the first step", "before the first periodic checkpoint", "in mid-epoch", "in validation"],
+    [(0, -1), (2, -1), (22, -1), (30, -1), (-1, 1)],
+    ids=[
+        "before the first step",
+        "before the first periodic checkpoint",
+        "in mid-epoch",
+        "between two",
+        "in validation",
+    ],
 )
 def test_a_killed_run_ends_with_the_weights_of_one_left_alone(alone, plugin, small_run, tmp_path, step, epoch, capsys):
     assert train(small_run, plugin, tmp_path, step, epoch).returncode == -signal.SIGKILL
@@ -108,6 +120,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_left_alone(alone, plugin, sma
     assert record["test"] == reference["test"]
     assert record["best"] == reference["best"]
     assert not list((run / "checkpoints").glob(".*"))
+    assert epoch_means(run) == epoch_means(alone)
 
 
 def test_evaluate_repeats_the_numbers(alone, capsys):
@@ -155,4 +168,7 @@ def test_a_folder_without_checkpoint_cannot_be_evaluated(compose, tmp_path, caps
     run_job(compose("debug=step"), tmp_path / "run")
     (tmp_path / "run/checkpoints/best.ckpt").unlink()
     with pytest.raises(RunError, match=r"has no checkpoints/best.ckpt yet; train it first"):
+        evaluate_job(tmp_path / "run")
+    RunFolder(tmp_path / "run").update(freed=["best.ckpt"])
+    with pytest.raises(RunError, match=r"its checkpoints were deleted to free the disk"):
         evaluate_job(tmp_path / "run")

@@ -18,6 +18,8 @@ _USAGE = {
             ("model=hard_sharing seed=3", "another model and seed"),
             ("tasks=[like] optimizer.lr=3e-4", "one task alone"),
             ("-m model=single_task,soft_sharing seed=1,2,3", "six jobs, one table"),
+            ("-m resume=last", "go on with a sweep"),
+            ("-m sweep=soft_sharing", "a search"),
             ("resume=last", "go on after a stop"),
             ("debug=step", "is it all in order?"),
         ),
@@ -89,7 +91,7 @@ def help_text(command: str, conf: Path, width: int = 90, colour: bool = False) -
     for arguments, meaning in examples:
         lines += _row(f"{program} {arguments}", meaning, longest + 2, 2, width, faint=faint)
     lines += ["", f"{bold('Groups')}  choose with group=member; * is the default"]
-    for group in groups:
+    for group in [*groups, *_of_sweeps(conf, command)]:
         lines += _row(group.name, group.about, 15, 2, width, bold)
         for name, line in members(conf / group.name):
             lines += _row(("* " if name == group.value else "  ") + name, line, 27, 4, width, faint=faint)
@@ -105,6 +107,20 @@ def help_text(command: str, conf: Path, width: int = 90, colour: bool = False) -
     ):
         lines += _row(name, meaning, 46, 2, width, faint=faint)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _of_sweeps(conf: Path, command: str) -> list[Entry]:
+    """Hydra's own groups of which we have members."""
+    folder = conf / "hydra"
+    if command != "train" or not folder.is_dir():
+        return []
+    chosen = {line.split()[2]: line.split()[3] for line in _lines(folder / "default.yaml") if "override" in line}
+    about = {"launcher": "with -m: where jobs run", "sweeper": "with -m: what chooses the jobs"}
+    return [Entry(f"hydra/{name}", chosen.get(f"{name}:", ""), text) for name, text in about.items()]
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 def print_help(command: str, conf: Path) -> None:

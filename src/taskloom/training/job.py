@@ -91,6 +91,8 @@ def evaluate_job(folder: Path) -> dict[str, Any]:
     alone = {"strategy": "single", "devices": 1, "num_nodes": 1}
     job = prepare({**record["config"], "trainer": {**record["config"]["trainer"], **alone}}, run_folder)
     if not (run_folder.checkpoints / "best.ckpt").exists():
+        if "best.ckpt" in (record.get("freed") or []):
+            raise RunError(f"{folder}: its checkpoints were deleted to free the disk; its numbers are in run.json")
         raise RunError(
             f"{folder} has no checkpoints/best.ckpt yet; train it first: python src/train.py resume={folder}"
         )
