@@ -1,6 +1,7 @@
 """What Hydra finds of Taskloom: sweepers and launchers. Hydra imports this file at each start, so it stays light."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,19 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+
+@contextmanager
+def _as_they_are() -> Iterator[None]:
+    """Errors for people leave Hydra with their sentence: it would print its traceback of any exception but an exit."""
+    from taskloom.errors import RunError, TaskloomError
+
+    try:
+        yield
+    except TaskloomError as error:
+        raise SystemExit(1) from error
+    except OSError as error:  # the disk is full, or the sweep's folder has gone
+        raise SystemExit(1) from RunError(f"the sweep stops, because its folder cannot be used: {error}")
 
 
 class _LedgerSweeper(Sweeper):
@@ -21,10 +35,11 @@ class _LedgerSweeper(Sweeper):
         from taskloom.sweeping.ledger import Ledger
 
         self.composed: DictConfig = config
-        self.ledger = Ledger.open(Path(str(config.hydra.sweep.dir)))
-        self.goes_to: Any = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
+        with _as_they_are():
+            self.ledger = Ledger.open(Path(str(config.hydra.sweep.dir)))
+            self.goes_to: Any = Plugins.instance().instantiate_launcher(
+                hydra_context=hydra_context, task_function=task_function, config=config
+            )
 
 
 class GridSweeper(_LedgerSweeper):
@@ -34,7 +49,8 @@ class GridSweeper(_LedgerSweeper):
         """Runs what is left to do; what the jobs are stands in the ledger, which was made of these arguments."""
         from taskloom.sweeping.grid import run_jobs
 
-        return run_jobs(self.ledger, self.goes_to)
+        with _as_they_are():
+            return run_jobs(self.ledger, self.goes_to)
 
 
 class OptunaSweeper(_LedgerSweeper):
@@ -51,7 +67,8 @@ class OptunaSweeper(_LedgerSweeper):
         """Searches."""
         from taskloom.sweeping.optuna_sweep import search
 
-        return search(self.settings, arguments, self.composed, self.goes_to, self.ledger)
+        with _as_they_are():
+            return search(self.settings, arguments, self.composed, self.goes_to, self.ledger)
 
 
 class _Delegating(Launcher):

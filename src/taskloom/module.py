@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from taskloom.balancers import Balancer, Gradients
-from taskloom.distributed import clip_grad_norm, from_first, sharded, sum_over_ranks, world_size
+from taskloom.distributed import clip_grad_norm, from_first, sum_over_ranks, world_size
 from taskloom.errors import RunError
 from taskloom.features import Features
 from taskloom.heads import Head
@@ -231,12 +231,16 @@ class MultiTaskModule(L.LightningModule):
         """Clips all gradients by their common norm; independent tasks each by their own."""
         if not gradient_clip_val:
             return
-        if not self.sharing.independent and not sharded(self.features):
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm or "norm")
+        scaler = getattr(getattr(self._trainer, "precision_plugin", None), "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            scaler.unscale_(optimizer)  # a fused optimiser's step would do so, which is too late for clipping
+        # And not Lightning's own way, which refuses fused optimisers in mixed precision, with a scale or without.
+        if not self.sharing.independent:
+            clip_grad_norm((p for group in optimizer.param_groups for p in group["params"]), gradient_clip_val)
             return
         own: dict[int | None, list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
-            own.setdefault(self.owner(name) if self.sharing.independent else None, []).append(parameter)
+            own.setdefault(self.owner(name), []).append(parameter)
         for parameters in own.values():
             clip_grad_norm(parameters, gradient_clip_val)
 
@@ -267,8 +271,9 @@ class MultiTaskModule(L.LightningModule):
         self.outcome = self._collector.finish()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the running means of a half-done epoch."""
-        checkpoint["epoch_sums"] = (self._sums, self._steps)
+        """Keeps the running means of a half-done epoch, those over all ranks: any number of them may go on."""
+        sums = None if self._sums is None else sum_over_ranks(self._sums) / world_size()
+        checkpoint["epoch_sums"] = (sums, self._steps)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the running means of a half-done epoch."""

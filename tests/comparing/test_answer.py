@@ -69,6 +69,18 @@ def test_the_gain_over_all_tasks():
     assert "nothing gains on single_task; **b** loses least: Δm −0.50" in said(losing)[-1]
 
 
+def test_a_gain_over_a_poor_baseline_is_told_as_that():
+    single = [
+        {**point(f"single · {b}", metrics={"like/auc": own(x)}), "baseline": True} for b, x in (("a", 0.5), ("b", 0.8))
+    ]
+    line = said([*single, point("hard · a", 50.0, metrics={"like/auc": own(0.75)})])[-1]
+    assert line == (
+        "Over all tasks **hard · a** gains most on single_task with the same other settings: Δm +50.00 ± 0.10 %. "
+        "Yet single · b is better on every task: its baseline is poor."
+    )
+    assert "Yet" not in said([*single, point("hard · a", 50.0, metrics={"like/auc": own(0.81)})])[-1]
+
+
 def test_each_data_set_has_a_best_of_its_own():
     one, other = points(own(0.8, best=True), own(0.7)), points(own(0.4, best=True), own(0.3))
     lines = said([*one, *({**each, "label": each["label"] + "'", "data": "e"} for each in other)])

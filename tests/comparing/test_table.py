@@ -71,7 +71,7 @@ def test_within_noise_is_marked_and_explained(make_run) -> None:
     assert marks["single_task"]["p"] < 0.05
     text = printed(found)
     assert "0.8083 ± 0.0064≈" in text
-    assert "≈ not told apart from the best (paired t-test over seeds, Holm, 5 %)" in text
+    assert "≈ not told apart from the best (t-test, paired where seeds are the same, Holm, 5 %)" in text
 
 
 def test_the_best_has_a_direction_and_is_of_its_own_data_and_tasks(make_run) -> None:
@@ -95,6 +95,31 @@ def test_one_seed_says_nothing_and_the_table_says_so(make_run) -> None:
     assert "0.7000?" in text
     assert "? too few seeds to tell" in text
     assert "≈" not in text
+
+
+def test_one_run_has_no_error(make_run) -> None:
+    legend = printed(compare([make_run("a", auc=0.8)]))
+    assert "one run each, test rows" in legend
+    assert "±" not in legend
+
+
+def test_all_runs_together_bear_no_model_s_name(three) -> None:
+    assert [point["label"] for point in compare(three, by=[])["points"]] == ["all runs"]
+    assert compare(three[:3], by=[])["points"][0]["label"] == compare(three[:1])["points"][0]["label"] == "soft_sharing"
+
+
+def test_no_metrics_named_are_the_main_ones(three) -> None:
+    assert compare(three, metrics=[])["shown"] == compare(three)["shown"]
+
+
+def test_a_terminal_s_lines_end_between_words(three, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in printed(compare(three), 80).splitlines()]
+    begin = next(n for n, line in enumerate(lines) if line.startswith("mean ±"))
+    assert " ".join(line.strip() for line in lines[begin : begin + 2]).endswith(
+        "the gain over single_task, + is better"
+    )
+    assert max(map(len, lines)) <= 80
 
 
 def test_bold_instead_of_stars_in_a_terminal(three) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from taskloom.config.command import run_command
+from taskloom.errors import ConfigError, RunError
+from taskloom.sweeping.launchers.serial import SerialLauncher
 from taskloom.sweeping.ledger import Ledger
 from taskloom.tracking.run_folder import RunFolder
 
@@ -139,3 +141,52 @@ def test_a_sweep_is_not_a_run(conf: Path, job, capsys) -> None:
     assert "is a sweep of several runs: add -m" in capsys.readouterr().err
     assert run_command("evaluate", [f"run={ledger(conf).path}"], conf) == 2
     assert "name one of its jobs" in capsys.readouterr().err
+
+
+def test_another_launcher_takes_none_of_the_settings_of_the_one_before(conf: Path, job, capsys) -> None:
+    job.failing = fail_in(("far", 1))
+    assert run_command("train", SWEEP, conf) == 1
+    job.failing = lambda config: None
+    file = ledger(conf).file
+    record = json.loads(file.read_text())
+    record["overrides"] += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.verbose=false"]
+    file.write_text(json.dumps(record))
+    capsys.readouterr()  # how the first sweep failed
+    assert run_command("train", ["-m", "resume=last", "hydra/launcher=serial"], conf) == 0
+    assert states(conf) == ["done"] * 4
+    assert ledger(conf).overrides == [*SWEEP[1:], "hydra.verbose=false", "hydra/launcher=serial"]
+    assert capsys.readouterr().err == ""
+
+
+def test_the_same_launcher_named_again_keeps_its_settings(conf: Path, job) -> None:
+    assert run_command("train", SWEEP, conf) == 0
+    its = ledger(conf)
+    recorded = [*SWEEP[1:], "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.launcher.threads=1"]
+    its.add([], recorded)
+    again = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]
+    assert run_command("train", ["-m", "resume=last", *again], conf) == 0
+    assert ledger(conf).overrides == [*SWEEP[1:], "hydra.launcher.threads=1", *again]
+
+
+@pytest.mark.parametrize(("error", "code"), [(RunError, 1), (ConfigError, 2), (OSError, 1)])
+@pytest.mark.parametrize("place", ["setup", "stream"])
+def test_what_a_launcher_tells_is_one_sentence(
+    conf: Path, job, monkeypatch: pytest.MonkeyPatch, capsys, error: type[Exception], code: int, place: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error("there is no room for a worker")
+
+    monkeypatch.setattr(SerialLauncher, place, refuse)
+    assert run_command("train", SWEEP, conf) == code
+    printed = capsys.readouterr().err
+    first = printed.splitlines()[0]
+    assert first.endswith("there is no room for a worker")
+    assert first.startswith("the sweep stops, because its folder" if error is OSError else "there")
+    assert "Traceback" not in printed
+    assert "HYDRA" not in printed
+
+
+def test_an_interval_in_a_grid_names_the_search(conf: Path, job, capsys) -> None:
+    assert run_command("train", ["-m", "optimizer.lr=interval(0.1,0.2)"], conf) == 2
+    assert "search it with hydra/sweeper=optuna" in capsys.readouterr().err
+    assert not (conf.parent / "logs").exists()

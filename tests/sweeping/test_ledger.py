@@ -112,3 +112,24 @@ def test_a_folder_has_one_sweep(ledger: Ledger, tmp_path: Path) -> None:
     ledger.file.write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
         Ledger.open(ledger.path)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"kind": "grid"}',
+        '{"kind": "grid", "overrides": [], "jobs": [{"name": "a"}]}',
+        '{"kind": "grid", "overrides": "seed=1", "jobs": []}',
+        '{"kind": "other", "overrides": [], "jobs": []}',
+    ],
+)
+def test_a_record_that_lacks_something_is_told(ledger: Ledger, record: str) -> None:
+    ledger.file.write_text(record)
+    with pytest.raises(RunError, match="is not a sweep's record"):
+        Ledger.open(ledger.path)
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"sweep cannot be written \(Not a directory\)"):
+        Ledger.create(tmp_path / "file" / "sweep", [], "grid")

@@ -12,10 +12,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 
 from taskloom.errors import ConfigError, RunError
-from taskloom.sweeping import optuna_sweep
+from taskloom.sweeping import search as searching
 from taskloom.sweeping.ledger import Ledger
 from taskloom.sweeping.objectives import higher_is_better, objective_values
-from taskloom.sweeping.optuna_sweep import MAX_FAILURES, check_search, representatives, search, why_not
+from taskloom.sweeping.optuna_sweep import check_search, representatives, search
+from taskloom.sweeping.search import MAX_FAILURES, why_not
 from taskloom.sweeping.search_settings import read_settings
 from taskloom.sweeping.study import load_study
 from taskloom.tracking.metrics_file import MetricsFile
@@ -317,7 +318,7 @@ def test_a_job_that_outlives_its_search_is_waited_for(ledger: Ledger, monkeypatc
                 train(folder, {"lr": "0.5"})
                 alive.close()
 
-        monkeypatch.setattr(optuna_sweep.time, "sleep", wait)
+        monkeypatch.setattr(searching.time, "sleep", wait)
         again = Jobs(ledger)
         found = run(ledger, again, settings(n_trials=1))
     assert len(waits) == 3

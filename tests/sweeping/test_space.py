@@ -7,7 +7,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from taskloom.errors import ConfigError
-from taskloom.sweeping.space import Choice, Numbers, Space, read_space, written
+from taskloom.sweeping.domain import Choice, Numbers, written
+from taskloom.sweeping.read_space import read_space
+from taskloom.sweeping.space import Space
 
 
 def space(params: Mapping[str, Any] | None = None, *overrides: str, **choices: str) -> Space:

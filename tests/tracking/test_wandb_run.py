@@ -1,6 +1,7 @@
 """W&B never stands in the way: no key, no server, a mute server, a dying one, two jobs in one process."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -332,3 +333,43 @@ def test_a_job_of_a_sweep_that_was_moved_is_linked_where_it_is(tmp_path: Path) -
     assert folders_to_sync([(folder.path, record)]) == [tmp_path / "moved" / ".wandb"]
     alone = {key: value for key, value in record.items() if key != "sweep"}
     assert folders_to_sync([(folder.path, alone)]) == [folder.path / "wandb"]
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+@pytest.mark.parametrize("kind", ["unix", "tcp", "nonsense"])
+def test_a_dead_service_in_the_environment_costs_nothing(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path_factory: pytest.TempPathFactory, kind: str
+) -> None:
+    """As another process leaves it to those that it starts, and to whoever takes its environment over."""
+    with socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET) as gone:
+        path = tmp_path_factory.mktemp("s") / "s"  # short, as a socket's path must be
+        gone.bind(str(path) if kind == "unix" else ("127.0.0.1", 0))
+        where = {"unix": f"3-1-unix-{path}", "tcp": f"3-1-tcp-localhost-{gone.getsockname()[-1]}", "nonsense": "?"}
+    monkeypatch.setenv("WANDB_SERVICE", where[kind])
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    logger = wandb_logger(folder.path, config(), project="taskloom")
+    assert logger is not None
+    logger.log_metrics({"train/loss": 1.0}, step=1)
+    finish(0)
+    assert capsys.readouterr().err == ""
+    assert any(row["type"] == "history" for row in inspect(folder.path / folder.read()["wandb"]["dir"]))
+
+
+@pytest.mark.usefixtures("_fresh_wandb")
+def test_a_service_that_answers_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert wandb_logger(RunFolder.create(tmp_path / "1", {}).path, config(), project="taskloom") is not None
+    finish(0)
+    service = os.environ["WANDB_SERVICE"]  # W&B's own word to later starts and to child processes
+
+    def restarted() -> None:
+        raise AssertionError("the service was stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("wandb.teardown", restarted)
+        began = time.perf_counter()
+        wandb_run._forget_dead_service()
+        assert time.perf_counter() - began < 0.5
+        assert wandb_logger(RunFolder.create(tmp_path / "2", {}).path, config(), project="taskloom") is not None
+    finish(0)
+    assert os.environ["WANDB_SERVICE"] == service

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from taskloom.tracking.metrics_file import read_metrics
 from taskloom.tracking.run_folder import RunFolder
 from taskloom.training.checkpoint import read_checkpoint
 from taskloom.training.job import resume_job
@@ -188,6 +189,13 @@ def test_ranks_end_with_who_started_them_and_go_on_as_if_nothing_had_been(train:
     assert len(states) == 2
     assert not torch.equal(states[0]["torch"], states[1]["torch"])  # each rank draws its own dropout
     assert record["test"] == reference.read()["test"]
+    assert len(epoch_means(reference)) == 2
+    # The first half of the epoch in which it was killed counts with the rows of both ranks.
+    assert epoch_means(folder) == pytest.approx(epoch_means(reference), rel=1e-6)
+
+
+def epoch_means(run: RunFolder) -> list[float]:
+    return [row["train/loss"] for row in read_metrics(run.metrics) if "train/loss" in row]
 
 
 def expected_rng(run: RunFolder) -> list[dict[str, Any]]:

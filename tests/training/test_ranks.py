@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from taskloom.errors import ConfigError, DataError
+from taskloom.errors import ConfigError, DataError, RunError
 from taskloom.place import Place
 from taskloom.tracking.run_folder import RunFolder
+from taskloom.training import ranks
 from taskloom.training.job import evaluate_job
 from taskloom.training.meeting import Meeting, failure
+from taskloom.training.rank import STOP
 from taskloom.training.ranks import processes
 from taskloom.training.rng import restore_rank, rng_state, seed_rank
 from taskloom.training.strategy import device_of, lightning_settings
@@ -171,3 +173,40 @@ def test_torchrun_goes_on_on_another_number_of_ranks(
     assert "the run began on 2 ranks and goes on on 1" in out
     assert folder.read()["ranks"] == 1
     assert folder.read()["test"] == pytest.approx(record["test"], rel=1e-5)
+
+
+@pytest.mark.timeout(120)
+def test_a_rank_that_ends_is_noticed_while_the_others_work_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # NCCL waits for a dead rank for ever, so that it is not by the others' errors that its end is seen.
+    monkeypatch.setattr(ranks, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(ranks, "LAST_SECONDS", 0.1)
+    programs = iter(["import sys; sys.stdin.read()", "raise SystemExit(3)", "import sys; sys.stdin.read()"])
+    start = subprocess.Popen
+
+    def rank(command: list[str], **options: Any) -> subprocess.Popen[str]:
+        return start([sys.executable, "-c", next(programs)], **options)
+
+    monkeypatch.setattr(ranks.subprocess, "Popen", rank)
+    with (tmp_path / "lock").open("w") as lock, pytest.raises(RunError, match="rank 1 of 3 ended: exit code 3"):
+        ranks.train_on_ranks(tmp_path, 3, lock.fileno(), None)
+
+
+HALF_IMPORTED = """
+import sys, time, types
+from taskloom.training import rank
+
+sys.modules["taskloom.tracking.wandb_run"] = types.ModuleType("half-way through its import")
+rank._watch()
+print("ready", flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_rank_that_is_told_to_stop_while_it_starts_stops_at_once() -> None:
+    command = [sys.executable, "-c", HALF_IMPORTED]
+    waiting = run(command, {"PYTHONPATH": str(ROOT / "src")}, stdin=subprocess.PIPE)
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline() == "ready\n"
+    _, err = waiting.communicate(STOP.decode(), timeout=100)
+    assert (waiting.returncode, err) == (1, "")

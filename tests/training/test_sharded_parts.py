@@ -145,6 +145,16 @@ def test_a_checkpoint_that_fails_half_way_leaves_the_one_before(spread, tmp_path
     assert [folder.name for folder in tmp_path.glob("shards-*")] == [*set(small["shards"].values())]
 
 
+def test_the_small_file_comes_after_its_shards(spread, tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    strategy = ShardedStrategy(Place(0, 1, 0, 1, "localhost", 0))
+    strategy.save_checkpoint({"state_dict": spread().state_dict(), "step": 1}, path)
+    monkeypatch.setattr(sharded_checkpoint.dcp.FileSystemWriter, "finish", full)
+    with pytest.raises(RunError, match="cannot be written"):
+        strategy.save_checkpoint({"state_dict": spread().state_dict(), "step": 2}, path)
+    assert torch.load(path, weights_only=True)["step"] == 1
+
+
 @pytest.mark.parametrize("largest", [0.1, 1e6])
 def test_clips_by_the_norm_of_shards_and_whole_gradients(spread, largest):
     features, layer = spread(), torch.nn.Linear(3, 2)

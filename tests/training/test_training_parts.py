@@ -5,14 +5,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
 
 from taskloom.errors import ConfigError
+from taskloom.sharing.hard_sharing import HardSharing
 from taskloom.sharing.single_task import SingleTask
 from taskloom.training.best import BestEpoch
 from taskloom.training.checkpoint import Checkpoint, read_checkpoint
 from taskloom.training.parameter_groups import parameter_groups
-from taskloom.training.run import start_phase
+from taskloom.training.run import fit, start_phase
 from taskloom.training.schedules import constant, cosine
 
 
@@ -129,3 +131,33 @@ def test_a_phase_that_trains_nothing_is_refused(schema, make_module):
     module = make_module(schema)
     with pytest.raises(ConfigError, match=r"phase warm trains nothing: no parameter's name matches 'nope'"):
         start_phase(module, type(module.phase)("warm", 1, trained="nope"))
+
+
+@pytest.mark.parametrize("sharing", [HardSharing, SingleTask])
+@pytest.mark.parametrize("scaled", [False, True], ids=["bfloat16", "float16, scaled"])
+def test_fused_optimisers_clip_in_mixed_precision(schema, make_module, make_data, sharing, scaled, tmp_path):
+    norms, scales = [], []
+
+    class Noting(torch.optim.Adam):
+        def step(self, closure=None):
+            closed = closure() if closure else None
+            norms.append(torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None]))
+            scales.append(getattr(self, "grad_scale", None))  # by which the step itself would divide, after clipping
+            super().step()
+            return closed
+
+    views = "per_task" if sharing is SingleTask else "shared"
+    module = make_module(schema, sharing=sharing, views=views, optimizer=partial(Noting, lr=0.01, fused=True))
+    plugin = MixedPrecision("bf16-mixed", "cpu")
+    if scaled:  # Lightning has float16 on a GPU alone
+        plugin.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    settings = {"accelerator": "cpu", "devices": 1, "gradient_clip_val": 0.01, "plugins": plugin}
+    begin = module.sharing.state_dict()
+    begin = {name: value.clone() for name, value in begin.items()}
+    callbacks = [Checkpoint(every_steps=100, folder=tmp_path), BestEpoch(patience=None, folder=tmp_path)]
+    fit(module, make_data(schema), settings, callbacks, [], tmp_path, tmp_path)
+    units = 2 if sharing is SingleTask else 1
+    assert len(norms) > 1
+    assert scales == [None] * len(norms)
+    assert all(float(norm) == pytest.approx(0.01 * units**0.5, rel=0.02) for norm in norms)
+    assert any(not torch.equal(value, begin[name]) for name, value in module.sharing.state_dict().items())

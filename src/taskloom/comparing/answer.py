@@ -37,7 +37,8 @@ def answer(comparison: Mapping[str, Any]) -> list[str]:
         for name, kind in comparison["metrics"].items():
             if kind["main"] and kind["higher_is_better"] is not None:
                 lines += _on_metric(name, where, kind["higher_is_better"], own, floors)
-        lines += _on_all_tasks(own, where, comparison.get("baseline") or "single_task")
+        main = {name: kind["higher_is_better"] for name, kind in comparison["metrics"].items() if kind["main"]}
+        lines += _on_all_tasks(own, where, comparison.get("baseline") or "single_task", main)
     if len(points) >= MANY:
         lines.append(
             f"The best of {len(points)} points was picked by these very test rows, which flatters it: "
@@ -100,7 +101,7 @@ def _floor(name: str, up: bool, best: float, floors: Sequence[Floor]) -> str:
     return f" The floor {floor} is at {known[floor]:.4f}: no model is worth its parameters there."
 
 
-def _on_all_tasks(points: Sequence[Point], where: str, baseline: str) -> list[str]:
+def _on_all_tasks(points: Sequence[Point], where: str, baseline: str, main: Mapping[str, bool | None]) -> list[str]:
     known = [point for point in points if point.get("delta_m")]
     if not known:
         return []
@@ -108,11 +109,27 @@ def _on_all_tasks(points: Sequence[Point], where: str, baseline: str) -> list[st
     gain = top["delta_m"]
     spread = f" ± {gain['se']:.2f}" if gain["se"] is not None else ""
     number = f"Δm {gain['mean']:+.2f}{spread} %".replace("-", "−")
-    if sum(bool(point["baseline"]) for point in points) > 1:
+    baselines = [point for point in points if point["baseline"]]
+    better = ""
+    if len(baselines) > 1:  # a large gain over a poor baseline is no good score
         baseline += " with the same other settings"
+        above = [point["label"] for point in baselines if _better(point, top, main)]
+        if above:
+            verb = "is" if len(above) == 1 else "are"
+            better = f" Yet {_listed(above)} {verb} better on every task: its baseline is poor."
     if gain["mean"] <= 0:
-        return [f"Over all tasks{where} nothing gains on {baseline}; **{top['label']}** loses least: {number}."]
-    return [f"Over all tasks{where} **{top['label']}** gains most on {baseline}: {number}."]
+        return [f"Over all tasks{where} nothing gains on {baseline}; **{top['label']}** loses least: {number}.{better}"]
+    return [f"Over all tasks{where} **{top['label']}** gains most on {baseline}: {number}.{better}"]
+
+
+def _better(one: Point, other: Point, main: Mapping[str, bool | None]) -> bool:
+    """Whether a point's mean is better than another's on each task that the other has."""
+    pairs = [
+        (one["metrics"][name]["mean"], other["metrics"][name]["mean"], up)
+        for name, up in main.items()
+        if up is not None and name in one["metrics"] and name in other["metrics"]
+    ]
+    return bool(pairs) and all(mine > its if up else mine < its for mine, its, up in pairs)
 
 
 def _score(score: Mapping[str, Any]) -> str:

@@ -129,7 +129,7 @@ def _metrics(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
 
 
 def _shown(known: Mapping[str, Mapping[str, Any]], asked: Sequence[str] | None) -> list[str]:
-    if asked is None:
+    if not asked:
         return [name for name, about in known.items() if about["main"] or name == SCORE]
     shown: dict[str, None] = {}
     for name in asked:
@@ -158,7 +158,7 @@ def _point(point: Point, design: Design, values: Mapping[str, Values]) -> dict[s
     done = point.done
     return {
         "id": point.id,
-        "label": label(point, design.keys, point.runs[0].name or "all runs"),
+        "label": label(point, design.keys, _name(point)),
         "data": point.data,
         "settings": point.settings,
         "runs": [],
@@ -170,6 +170,12 @@ def _point(point: Point, design: Design, values: Mapping[str, Values]) -> dict[s
         "cost": {name: _average([run.cost.get(name) for run in done]) for name in costs},
         "front": {},
     }
+
+
+def _name(point: Point) -> str:
+    """What a point is called that no setting tells from others: as its runs are, where all have one name."""
+    names = {run.name for run in point.runs}
+    return (names.pop() or "all runs") if len(names) == 1 else "all runs"
 
 
 def _numbers(mean: Mean, values: Values) -> dict[str, Any]:

@@ -149,8 +149,10 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
             runs.append(read_run(folder))
         except RunError as error:
             notes.append(f"left out: {error}")
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            notes.append(f"left out: {folder / 'run.json'} is not a run's record ({type(error).__name__}: {error})")
+        except (TypeError, ValueError, KeyError, AttributeError):
+            notes.append(
+                f"left out: {folder / 'run.json'} is not a run's record: some of it is of no kind that runs write"
+            )
     return sorted(runs, key=lambda run: run.order), notes
 
 

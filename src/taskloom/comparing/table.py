@@ -43,7 +43,9 @@ def print_table(comparison: Comparison, file: IO[str] | None = None, width: int 
     mark = not console.is_terminal or console.color_system is None
     console.print(_fitting(comparison, mark, console))
     for line in [*legend(comparison, mark), *comparison["notes"]]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True, style="dim" if not mark else None)
+        # A terminal would break long lines within words; a file has no lines' end to keep to.
+        wrapped = console.is_terminal
+        console.print(line, highlight=False, markup=False, soft_wrap=not wrapped, style="dim" if not mark else None)
 
 
 def comparison_table(comparison: Comparison, columns: Sequence[str], mark: bool) -> Table:
@@ -103,11 +105,12 @@ def legend(comparison: Comparison, mark: bool) -> list[str]:
     cells = [point["metrics"][m] for point in comparison["points"] for m in shown if m in point["metrics"]]
     rows = "validation rows" if shown == [SCORE] else "test rows"
     over = comparison["over"]
-    words = [f"mean ± standard error over {over}, {rows}"]
+    several = any(cell["se"] is not None for cell in cells)
+    words = [f"mean ± standard error over {over}, {rows}" if several else f"one run each, {rows}"]
     if any(cell["best"] for cell in cells):
         words.append(f"{BEST} best" if mark else "bold: best")
     if any(cell["within_noise"] for cell in cells):
-        words.append(f"{NEAR} not told apart from the best (paired t-test over {over}, Holm, 5 %)")
+        words.append(f"{NEAR} not told apart from the best (t-test, paired where {over} are the same, Holm, 5 %)")
     if any(_unknown(point, m) for point in comparison["points"] for m in shown):
         words.append(f"{UNKNOWN} too few {over} to tell")
     if any(point["delta_m"] for point in comparison["points"]):

@@ -197,7 +197,8 @@ def _text(comparison: Comparison) -> list[str]:
         extra = [_number(gain, 2, "+") if gain else "–"] if gains else []
         rows.append([point["label"].replace("|", "\\|"), str(point["seeds"]), *cells, *extra])
     lines += [f"| {' | '.join(row)} |" for row in rows]
-    return [*lines, "", "Mean ± standard error over seeds; **best**; ≈ not told apart from the best by a paired test."]
+    near = "≈ not told apart from the best by a t-test, paired where seeds are the same"
+    return [*lines, "", f"Mean ± standard error over seeds; **best**; {near}."]
 
 
 def _cell(score: Mapping[str, Any] | None) -> str:

@@ -203,7 +203,7 @@ class Composer:
             elif isinstance(node, DictConfig) and node._value() is not None:
                 names = [str(name) for name in node.keys() if name != "hydra"]  # noqa: SIM118
                 if node is base:
-                    names += self._groups()
+                    names = sorted({*names, *self._groups()})
                 if here in base.hydra.runtime.choices:
                     return Problem(here, f"Unknown {here} {override.value()!r}: there are none in conf/{here}/ yet")
                 text = unknown_key(here, names, () if len(walked) > 1 else _paths(base))

@@ -13,8 +13,9 @@ from taskloom.config.check import check
 from taskloom.config.compose import Composed, Composer, composer
 from taskloom.config.find_run import LAST, find_sweep
 from taskloom.config.launch import hydra_main
+from taskloom.config.report import tell
 from taskloom.config.sweep_job import JobOfSweep, argument, overrides_of_jobs, same_config
-from taskloom.errors import ConfigError
+from taskloom.errors import ConfigError, TaskloomError
 from taskloom.sweeping.jobs import apart, folder_name, list_jobs
 from taskloom.sweeping.ledger import INTERRUPTED, Ledger
 from taskloom.tracking.run_folder import RunFolder
@@ -44,7 +45,7 @@ def sweep(given: Sequence[str], conf: Path) -> int:
     with composer(conf, COMMAND) as compose:
         ledger = _named(compose, named[-1], overrides) if named and named[-1] != "null" else None
         if ledger is not None and not overrides_of_jobs(overrides):
-            overrides = [*ledger.overrides, *overrides]  # those given now say how it runs, and stand later
+            overrides = [*_recorded(ledger, overrides), *overrides]
         parsed = compose.parse(overrides)
         fixed = [o.input_line or "" for o in parsed if not o.is_sweep_override()]
         settings = compose.hydra(fixed)
@@ -72,14 +73,18 @@ def sweep(given: Sequence[str], conf: Path) -> int:
         hydra_main(COMMAND, lines, conf, JobOfSweep(conf, n_jobs))
     except KeyboardInterrupt:
         interrupted = True
-    except SystemExit:  # Hydra has told what it could not do
+    except SystemExit as end:
+        if isinstance(end.__cause__, ConfigError):
+            raise end.__cause__ from None
+        if isinstance(end.__cause__, TaskloomError):
+            tell(end.__cause__)  # else Hydra has told what it could not do
         stopped = True
     if kind == "optuna":
         from taskloom.sweeping.conclusion import conclude
 
         with composer(conf, COMMAND) as compose:
             name = settings.runtime.choices.get("sweep")
-            return conclude(settings.sweeper, ledger, compose.compose, conf, name, interrupted)
+            return conclude(settings.sweeper, ledger, compose.compose, conf, name, interrupted) or int(stopped)
     return _finish(ledger, interrupted) or int(stopped)
 
 
@@ -88,6 +93,28 @@ def _named(compose: Composer, name: str, overrides: Sequence[str]) -> Ledger:
         return Ledger.open(Path(name).expanduser())
     paths = [override for override in overrides if override.startswith("paths")]
     return Ledger.open(find_sweep(Path(compose.compose(paths).config["paths"]["logs"]) / COMMAND))
+
+
+def _recorded(ledger: Ledger, given: Sequence[str]) -> list[str]:
+    """The command line that a sweep began with, less what overrides given now say anew of how it runs.
+
+    Another launcher takes none of the settings of the one before it.
+    """
+    recorded = ledger.overrides
+    keys = {_key(override) for override in given}
+    if _launcher(given) not in (None, _launcher(recorded) or "serial"):
+        recorded = [override for override in recorded if not _key(override).startswith("hydra.launcher.")]
+    return [override for override in recorded if _key(override) not in keys]
+
+
+def _launcher(overrides: Sequence[str]) -> str | None:
+    """The launcher that overrides name."""
+    named = [override.partition("=")[2] for override in overrides if _key(override) == "hydra/launcher"]
+    return named[-1] if named else None
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
 
 
 def _check_launcher(settings: Any) -> None:

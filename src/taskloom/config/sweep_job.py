@@ -16,7 +16,8 @@ from taskloom.config.compose import plain
 from taskloom.config.origin import origin
 from taskloom.config.report import reason, tell
 from taskloom.errors import RunError
-from taskloom.sweeping.ledger import ENDED, Ledger, SweepJob
+from taskloom.sweeping.ledger import ENDED, Ledger
+from taskloom.sweeping.sweep_job import SweepJob
 from taskloom.tracking.run_folder import RunFolder
 from taskloom.tracking.run_folder import plain as as_json
 
@@ -69,8 +70,7 @@ class JobOfSweep:
                 ledger.log(job, "skipped", "another process has it")
                 state, why = "elsewhere", ""
             else:
-                of = f" of {self.n_jobs}" if self.n_jobs else ""
-                print(f"\njob {job.number + 1}{of}: {job.label}", flush=True)
+                print(f"\n{job.title(self.n_jobs)}: {job.label}", flush=True)
                 state, why = self._run(cfg, choices, ledger, job)
         seconds = round(time.perf_counter() - began, 3)
         return {"state": state, "label": job.label, "seconds": seconds, "reason": why, "folder": str(folder)}

@@ -16,8 +16,9 @@ from rich.table import Table
 from taskloom.atomic import file_beside
 from taskloom.errors import RunError
 from taskloom.sweeping.best_config import Composed, best_config
+from taskloom.sweeping.domain import shown
 from taskloom.sweeping.ledger import Ledger
-from taskloom.sweeping.optuna_sweep import MAX_FAILURES, shown
+from taskloom.sweeping.search import MAX_FAILURES
 from taskloom.sweeping.search_settings import SearchSettings, read_settings
 from taskloom.sweeping.trial_file import folder_of
 from taskloom.tracking.run_folder import RunFolder

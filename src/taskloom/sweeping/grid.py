@@ -4,7 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from taskloom.sweeping.ledger import ENDED, Ledger, SweepJob
+from taskloom.sweeping.ledger import ENDED, Ledger
+from taskloom.sweeping.sweep_job import SweepJob
 
 
 class Launcher(Protocol):

@@ -29,7 +29,10 @@ def list_jobs(overrides: Sequence[Override]) -> list[list[str]]:
         elif override.is_discrete_sweep():
             values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         else:
-            raise ConfigError(f"{override.input_line}: an interval has no list of values; name some, or use range(...)")
+            raise ConfigError(
+                f"{override.input_line}: an interval has no list of values: name some, or "
+                "search it with hydra/sweeper=optuna"
+            )
     return [list(job) for job in itertools.product(*values.values())]
 
 

@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal, Self, get_args
 from taskloom.atomic import open_at_line_start
 from taskloom.errors import RunError
 from taskloom.locks import is_held, try_lock
+from taskloom.sweeping.sweep_job import SweepJob, is_job
 from taskloom.tracking.run_folder import RunFolder, write_json
 
 Kind = Literal["grid", "optuna"]
@@ -24,23 +24,6 @@ INTERRUPTED = "interrupted"
 #: states of a job that has nothing left to do
 ENDED = ("done", "pruned")
 SWEEP, EVENTS, CLAIM = "sweep.json", "ledger.jsonl", ".claim"
-
-
-@dataclass(frozen=True)
-class SweepJob:
-    """One job of a sweep.
-
-    Args:
-        number: its place, from 0.
-        name: of its folder.
-        overrides: its command line, without what only the sweep itself is told by.
-        label: what sets it apart, for people.
-    """
-
-    number: int
-    name: str
-    overrides: tuple[str, ...]
-    label: str
 
 
 class Ledger:
@@ -74,14 +57,15 @@ class Ledger:
             kind: what chooses the jobs: a ``grid`` of listed values, or a search by ``optuna``.
 
         Raises:
-            RunError: the folder holds a sweep.
+            RunError: the folder holds a sweep, or cannot be written.
         """
         ledger = cls(path)
         if ledger.file.exists():
             raise RunError(f"{ledger.path} holds a sweep: go on with it by resume={ledger.path}, or name another")
-        ledger.path.mkdir(parents=True, exist_ok=True)
         created = datetime.now(UTC).isoformat(timespec="microseconds")
-        write_json(ledger.file, {"kind": kind, "created": created, "overrides": list(overrides), "jobs": []})
+        with ledger._writing():
+            ledger.path.mkdir(parents=True, exist_ok=True)
+            write_json(ledger.file, {"kind": kind, "created": created, "overrides": list(overrides), "jobs": []})
         return ledger
 
     @classmethod
@@ -114,7 +98,12 @@ class Ledger:
             ) from None
         except (OSError, ValueError) as error:
             raise RunError(f"{self.file} cannot be read ({error}); restore it, or start the sweep anew") from None
-        if not isinstance(record, dict) or record.get("kind") not in get_args(Kind):
+        if (
+            not isinstance(record, dict)
+            or record.get("kind") not in get_args(Kind)
+            or not all(isinstance(record.get(key), list) for key in ("overrides", "jobs"))
+            or not all(map(is_job, record["jobs"]))
+        ):
             raise RunError(f"{self.file} is not a sweep's record; restore it, or start the sweep anew")
         return record
 
@@ -153,8 +142,11 @@ class Ledger:
 
         Returns:
             The sweep's jobs with these overrides, in the order given.
+
+        Raises:
+            RunError: the folder cannot be written.
         """
-        with self._alone():
+        with self._writing(), self._alone():
             record = self.read()
             known = {frozenset(job["overrides"]): job for job in record["jobs"]}
             names = {job["name"] for job in record["jobs"]}
@@ -259,6 +251,16 @@ class Ledger:
     def last_event(self, job: SweepJob) -> dict[str, Any] | None:
         """The last line of the diary about a job."""
         return next((event for event in reversed(self.events()) if event.get("job") == job.name), None)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{self.path} cannot be written ({error.strerror}): make room or give leave to write, or begin a sweep "
+                "elsewhere with hydra.sweep.dir=<folder>"
+            ) from None
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from taskloom.locks import is_held, try_lock
 from taskloom.tracking.run_folder import write_json
 
 TRIAL = "trial.json"
@@ -56,13 +57,16 @@ class Care:
         """Whether the trial is now this search's: nobody else looks after it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            return False
-        self._file = file
-        return True
+        if try_lock(file):
+            self._file = file
+            return True
+        file.close()
+        return False
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether no search looks after the trial."""
+        return not is_held(self.path)
 
     @property
     def taken(self) -> bool:

@@ -114,9 +114,13 @@ def _watch() -> None:
         word = os.read(0, len(STOP))
         if not word:
             os.kill(os.getpid(), signal.SIGKILL)
-        if "taskloom.tracking.wandb_run" in sys.modules:
-            sys.modules["taskloom.tracking.wandb_run"].finish(1)
-        os._exit(1)
+        # The main thread may be half-way through importing it: then there is no run to end.
+        end_run = getattr(sys.modules.get("taskloom.tracking.wandb_run"), "finish", None)
+        try:
+            if end_run is not None:
+                end_run(1)
+        finally:
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="watch").start()
 

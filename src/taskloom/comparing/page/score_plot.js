@@ -62,15 +62,23 @@ function dots(parent, name, points, among) {
     .filter((floor) => known(floor.metrics[name]?.mean))
     .map((floor) => [floor.name, floor.metrics[name].mean]);
   // Floors that are further away would squeeze the rest.
-  const near = floors.filter(([, at]) => at > least - 6 * room && at < most + 6 * room);
+  const near = floors
+    .filter(([, at]) => at > least - 6 * room && at < most + 6 * room)
+    .sort(([, a], [, b]) => a - b);
   const ends = extent([least, most, ...near.map(([, at]) => at)]);
   const far = floors.filter((floor) => !near.includes(floor)).map(([floor, at]) => `${floor} ${score(at)}`);
+  // Names of floors that lie close to each other stand below each other.
+  const lines = near.map(() => 0);
+  near.forEach(([, at], i) => {
+    if (i && at - near[i - 1][1] < 0.4 * (ends[1] - ends[0])) lines[i] = lines[i - 1] + 1;
+  });
+  const more = 0.65 * Math.max(0, ...lines);
   const layout = {
     xaxis: { range: [ends[0] - room, ends[1] + room], nticks: 5, tickangle: 0, zeroline: false },
     yaxis: {
       tickvals: places,
       ticktext: points.map(label),
-      range: [0.3, points.length + (near.length ? 1 : 0.7)],
+      range: [0.3, points.length + (near.length ? 1 + more : 0.7)],
       showgrid: false,
       zeroline: false,
     },
@@ -83,9 +91,10 @@ function dots(parent, name, points, among) {
       yref: "paper",
       line: { color: shade("--muted"), width: 1.5, dash: "dash" },
     })),
-    annotations: near.map(([floor, at]) => ({
+    annotations: near.map(([floor, at], i) => ({
       x: at,
       y: 1,
+      yshift: -14 * lines[i],
       yref: "paper",
       text: said(shortened(floor, 24)),
       showarrow: false,
@@ -105,7 +114,7 @@ function dots(parent, name, points, among) {
     `${name} of ${points.length} points, best ${points[0]?.label}`,
     traces,
     layout,
-    40 + 22 * points.length,
+    40 + 22 * (points.length + more),
     notes.join("; "),
   );
 }

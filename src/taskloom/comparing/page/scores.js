@@ -19,7 +19,7 @@ function scores() {
   const cells = POINTS.flatMap((point) => Object.values(point.metrics));
   const said = [
     "Mean ± standard error over seeds on the test rows (val/score: at the best epoch). Bold: the best.",
-    cells.some((own) => own.within_noise) ? " ≈: a paired test over seeds does not tell it from the best." : "",
+    cells.some((own) => own.within_noise) ? " ≈: a t-test over seeds (paired where they are the same) does not tell it from the best." : "",
     cells.some(untold) ? " ?: too few seeds to tell." : "",
     BASELINE
       ? ` Small: the relative gain over ${BASELINE} in %, + is better; Δm is its mean over tasks.`

@@ -19,19 +19,17 @@ class Entry:
     """A job, in the words that people know it by.
 
     Args:
-        number: its place in the sweep, from 1.
-        of: how many jobs the sweep has; None where nobody knows.
+        title: such as ``job 2 of 8``.
         label: what sets it apart.
         folder: of the run.
     """
 
-    number: int
-    of: int | None
+    title: str
     label: str
     folder: str
 
     def __str__(self) -> str:
-        return f"job {self.number}" + (f" of {self.of}" if self.of else "")
+        return self.title
 
 
 @dataclass

@@ -128,14 +128,15 @@ class JoblibLauncher:
         sweep = Path(str(self.run.config.hydra.sweep.dir))
         name = next((o.removeprefix(_FOLDER) for o in reversed(overrides) if o.startswith(_FOLDER)), None)
         label = " ".join(o for o in overrides if not o.startswith("hydra."))
+        title = f"job {number + 1}" + (f" of {total}" if total else "")
         if name is None:
-            return Entry(number + 1, total, label, "")
+            return Entry(title, label, "")
         try:
             job = Ledger.open(sweep).job(name)
         except RunError:
-            return Entry(number + 1, total, label, str(sweep / name))
+            return Entry(title, label, str(sweep / name))
         of = getattr(self.run.task_function, "n_jobs", None)
-        return Entry(job.number + 1, of, job.label, str(sweep / name))
+        return Entry(job.title(of), job.label, str(sweep / name))
 
 
 def _wait(busy: Mapping["Future[JobReturn]", Any]) -> set["Future[JobReturn]"]:
