@@ -130,6 +130,7 @@ def combined_score(
     if not known:
         raise DataError(
             f"no main metric of {', '.join(task.name for task in tasks)} is defined on the validation rows "
-            "(no labels, one class alone, or predictions that are not finite); choose another data.split"
+            "(no labels or one class alone: choose another data.split; or predictions that are not finite: lower "
+            "optimizer.lr)"
         )
     return {"score": sum(known) / len(known), **gains}
