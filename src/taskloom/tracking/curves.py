@@ -85,15 +85,31 @@ def _class_name(node: Any) -> str | None:
     return str(node["_target_"]).rpartition(".")[2] if isinstance(node, dict) and "_target_" in node else None
 
 
+def _margins(width: float, height: float, columns: int, lines: int) -> dict[str, float]:
+    """Room for titles and labels, which are of known sizes in inches: to measure them would double the time."""
+    left, right, top, bottom, between, below = 0.7, 0.15, 0.75, 0.5, 0.8, 0.85
+    one_wide = (width - left - right - between * (columns - 1)) / columns
+    one_high = (height - top - bottom - below * (lines - 1)) / lines
+    return {
+        "left": left / width,
+        "right": 1 - right / width,
+        "top": 1 - top / height,
+        "bottom": bottom / height,
+        "wspace": between / one_wide,
+        "hspace": below / one_high,
+    }
+
+
 def _draw(panels: Sequence[Panel], title: str, path: Path) -> None:
     from matplotlib.figure import Figure  # slow to import; and without pyplot there is no state to clean up
     from matplotlib.ticker import MaxNLocator
 
     columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
     lines = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(max(3.6 * columns, 5), 2.7 * lines + 0.5), dpi=150, layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    grid = figure.subplots(lines, columns, squeeze=False)
+    width, height = max(3.6 * columns, 5), 2.7 * lines + 0.5
+    figure = Figure(figsize=(width, height), dpi=150)
+    figure.suptitle(title, fontsize=11, y=1 - 0.16 / height, va="top")
+    grid = figure.subplots(lines, columns, squeeze=False, gridspec_kw=_margins(width, height, columns, lines))
     last = max(epoch for panel in panels for epoch, _ in panel.points)
     for axes, panel in zip(grid.flat, panels, strict=False):
         epochs, values = zip(*panel.points, strict=True)
