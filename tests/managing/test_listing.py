@@ -321,13 +321,14 @@ def test_as_a_person_calls_it_without_torch(logs: Logs) -> None:
     assert answer.stdout.splitlines()[-1] == "loaded"
 
 
-def test_a_narrow_terminal_has_what_a_run_is_under_its_folder(logs: Logs) -> None:
+def test_a_narrow_terminal_has_what_a_run_is_under_its_folder(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
     from io import StringIO
 
     from rich.console import Console
 
     from taskloom.managing.table import lines, print_lines
 
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one has no colours
     logs.run("a", model="soft_sharing", tags=["good"])
     found = find(logs.folder)
     for width, expected in ((80, 3), (200, 2)):

@@ -135,8 +135,8 @@ def test_a_job_leaves_the_commands_about_all_jobs_to_the_end_of_its_sweep(
     assert "wandb" not in job
     assert "compare" not in job
     assert closing_lines_of_sweep(folder.path.parent) == [
-        "multirun folder  logs/my sweep",
-        "as a page        python src/compare.py 'runs=\"logs/my sweep\"'",
+        "sweep folder  logs/my sweep",
+        "as a page     python src/compare.py 'runs=\"logs/my sweep\"'",
     ]
     made = folder.path / "wandb" / "offline-run-1"
     made.mkdir(parents=True)
