@@ -190,3 +190,15 @@ def test_an_interval_in_a_grid_names_the_search(conf: Path, job, capsys) -> None
     assert run_command("train", ["-m", "optimizer.lr=interval(0.1,0.2)"], conf) == 2
     assert "search it with hydra/sweeper=optuna" in capsys.readouterr().err
     assert not (conf.parent / "logs").exists()
+
+
+def test_a_plugin_named_from_here_is_no_change_of_settings(
+    conf: Path, job, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(conf.parent)
+    sweep = ["-m", "plugins=[toys.py]", "seed=1,2"]
+    assert run_command("train", sweep, conf) == 0
+    assert run_command("train", [*sweep, "resume=last"], conf) == 0
+    printed = capsys.readouterr().out
+    assert "2 done" in printed
+    assert "other settings" not in printed

@@ -4,6 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from taskloom.config.check import check
 from taskloom.config.compose import Composed, Composer, composer
 from taskloom.config.find_run import LAST, find_sweep
 from taskloom.config.launch import hydra_main
+from taskloom.config.origin import origin
 from taskloom.config.report import tell
 from taskloom.config.sweep_job import JobOfSweep, argument, overrides_of_jobs, same_config
 from taskloom.errors import ConfigError, TaskloomError
@@ -151,7 +153,8 @@ def _write_down(
     changed = []
     for job, now in zip(placed, composed, strict=True):
         if job.name in before and states[job.name] == "done":
-            config = dict(now.config)
+            config = deepcopy(now.config)
+            origin(config, job.overrides, {})  # its paths made absolute, as they were recorded
             if not same_config(RunFolder(ledger.folder(job)).read()["config"], config):
                 changed.append(job.label or job.name)
     if changed:

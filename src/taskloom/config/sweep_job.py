@@ -16,7 +16,7 @@ from taskloom.config.compose import plain
 from taskloom.config.origin import origin
 from taskloom.config.report import reason, tell
 from taskloom.errors import RunError
-from taskloom.sweeping.ledger import ENDED, Ledger
+from taskloom.sweeping.ledger import ENDED, INTERRUPTED, Ledger
 from taskloom.sweeping.sweep_job import SweepJob
 from taskloom.tracking.run_folder import RunFolder
 from taskloom.tracking.run_folder import plain as as_json
@@ -86,7 +86,7 @@ class JobOfSweep:
             ledger.log(job, "failed", reason(error))
             return "failed", reason(error)
         except BaseException:  # Lightning turns an interrupt in the middle of training into an exit
-            ledger.log(job, "failed", "interrupted")
+            ledger.log(job, "failed", INTERRUPTED)
             raise KeyboardInterrupt from None
         state = str(record.get("state", "done")) if isinstance(record, Mapping) else "done"
         ledger.log(job, state)
