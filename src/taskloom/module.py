@@ -101,7 +101,7 @@ class MultiTaskModule(L.LightningModule):
         """The task that alone uses a parameter, by its name in this module; None where tasks share it."""
         room, _, rest = name.partition(".")
         if room == "features":
-            return self.features.owner(rest)
+            return None if self.sharing.mixes_views else self.features.owner(rest)
         if room == "sharing":
             return self.sharing.owner(rest)
         return int(rest.split(".")[0]) if room == "heads" else None
@@ -111,7 +111,10 @@ class MultiTaskModule(L.LightningModule):
         embedded = self.features(batch)
         shared = self.sharing(embedded)
         raw = [head(h) for head, h in zip(self.heads, shared.h.unbind(1), strict=True)]
-        return Output(self.sharing.compose(raw), shared.penalty + embedded.penalty, shared.representation)
+        raw = self.sharing.compose(raw)
+        penalty = shared.penalty + embedded.penalty
+        calibration = self.sharing.calibration(raw, embedded.n_rows)
+        return Output(raw, penalty if calibration is None else penalty + calibration, shared.representation)
 
     def losses(self, raw: Sequence[Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
         """Reduced losses (K,) and the labels behind them over all ranks (K,).

@@ -42,6 +42,7 @@ class Schema:
         targets: the names of the T columns of ``Batch.targets``.
         history: categorical features of the earlier events that ``Batch.history`` holds (H of them).
         group: what ``Batch.group`` counts, for grouped metrics.
+        prior: categorical features that tell the scenario, the columns of ``Batch.prior``.
 
     Example:
         >>> schema = Schema((Feature("user", "categorical", "user", size=5),
@@ -56,6 +57,7 @@ class Schema:
     targets: tuple[str, ...]
     history: tuple[str, ...] = ()
     group: str = "user"
+    prior: tuple[str, ...] = ()
 
     def of_kind(self, kind: Kind) -> list[Feature]:
         """The features of one kind, in the order of their columns."""

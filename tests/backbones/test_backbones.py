@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 
+from taskloom.backbones.backbone import beside
 from taskloom.backbones.fm import FM
 from taskloom.backbones.mlp import MLP
 from taskloom.errors import ConfigError
@@ -22,12 +23,14 @@ VIEW = View(torch.randn(7, 4, 3, generator=torch.Generator().manual_seed(0)), to
 @pytest.mark.parametrize("make", [partial(MLP, hidden=[8, 5]), partial(FM, hidden=[8, 5]), partial(FM, hidden=[])])
 def test_widths_are_those_of_the_stages(make):
     backbone = make(INPUTS)
-    h = VIEW
+    wide, h = backbone.encoder(VIEW)
+    assert h.shape == (7, backbone.encoder.width)
     for stage, width in zip(backbone.stages, backbone.widths, strict=True):
         h = stage(h)
         assert h.shape == (7, width)
-    assert torch.equal(backbone(VIEW), h)
-    assert backbone.width == h.shape[1]
+    assert (0 if wide is None else wide.shape[1]) == backbone.wide
+    assert torch.equal(backbone(VIEW), beside(wide, h))
+    assert backbone(VIEW).shape == (7, backbone.width)
 
 
 def test_fm_wide_part_is_first_order_weights_and_inner_product():

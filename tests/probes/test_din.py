@@ -5,30 +5,31 @@ from functools import partial
 import torch
 from torch import nn
 
-from taskloom.backbones import Backbone
+from taskloom.backbones import Backbone, Encoder
 from taskloom.schema import Feature, Schema
 from taskloom.sharing.soft_sharing import SoftSharing
 
 
-class Attend(nn.Module):
+class Attend(Encoder):
     """Weights each event by its match with the candidate; events outside the mask count nothing."""
 
     def __init__(self, inputs, width):
-        super().__init__()
+        super().__init__(inputs)
         self.candidate = [f.name for f in inputs.fields].index(inputs.history[0])
         self.layer = nn.Linear((len(inputs.fields) + 1) * inputs.dim, width)
+        self.width = width
 
     def forward(self, view):
         events = view.history[:, :, 0]
         score = (events * view.fields[:, self.candidate, None]).sum(-1).masked_fill(~view.mask, -1e9)
         weight = score.softmax(1).masked_fill(~view.mask, 0)
         pooled = (weight.unsqueeze(2) * events).sum(1)
-        return self.layer(torch.cat([view.fields.flatten(1), pooled], 1)).relu()
+        return None, self.layer(torch.cat([view.fields.flatten(1), pooled], 1)).relu()
 
 
 class Din(Backbone):
     def __init__(self, inputs):
-        super().__init__([Attend(inputs, 5)], [5])
+        super().__init__(Attend(inputs, 5), [], [])
 
 
 def test_din(make_batch, make_module):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from taskloom.backbones import Backbone
-from taskloom.features import Embedded
+from taskloom.backbones import Backbone, Encoder
+from taskloom.features import Embedded, InputSpec
 from taskloom.sharing.single_task import SingleTask
 from taskloom.sharing.soft_sharing import SoftSharing, pairwise_distance
 from taskloom.tasks import Task
@@ -18,16 +18,18 @@ TASKS = [Task("a", "regression"), Task("b", "regression")]
 class Linear(Backbone):
     """A trunk of one linear layer on the dense columns: (B, C) to (B, 1)."""
 
-    class Stage(nn.Module):
+    class Weigh(Encoder):
+        width = 1
+
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__(InputSpec((), dim=1, n_dense=3))
             self.weight = nn.Parameter(torch.zeros(3, dtype=torch.float64))
 
         def forward(self, view):
-            return (view.dense @ self.weight).unsqueeze(1)
+            return None, (view.dense @ self.weight).unsqueeze(1)
 
     def __init__(self) -> None:
-        super().__init__([Linear.Stage()], [1])
+        super().__init__(Linear.Weigh(), [], [])
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def train(x, y, strength, steps=400):
 
     for _ in range(5):
         optimizer.step(closure)
-    return torch.stack([trunk.stages[0].weight.detach() for trunk in sharing.private])
+    return torch.stack([trunk.encoder.weight.detach() for trunk in sharing.private])
 
 
 def closed_form(x, y, strength):

@@ -5,38 +5,38 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from taskloom.backbones.backbone import Backbone
-from taskloom.backbones.layers import BesideWide, dense_layer
+from taskloom.backbones.backbone import Backbone, Encoder
+from taskloom.backbones.layers import dense_layers
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import InputSpec, View
 from taskloom.ranges import Fraction, PositiveInt
 
 
-class Factorise(nn.Module):
-    """The first stage of FM: first-order weights, products of both sides, and a layer on the rest.
+class Factorise(Encoder):
+    """First-order weights and products of both sides as the wide part, and what the MLP reads.
 
     Args:
         inputs: what the embedded batch looks like.
-        layer: (B, 4 (D - 1) + C) to (B, W); None leaves the wide part alone.
         product_dropout: share of the products that training leaves out.
-        detach: whether the layer reads p, q and their product without training them, where there are both sides.
+        detach: whether the MLP reads p, q and their product without training them, where there are both sides.
     """
 
     sides: Tensor
 
-    def __init__(self, inputs: InputSpec, layer: nn.Module | None, product_dropout: float, detach: bool) -> None:
-        super().__init__()
+    def __init__(self, inputs: InputSpec, product_dropout: float, detach: bool) -> None:
+        super().__init__(inputs)
         sides = torch.zeros(3, len(inputs.fields))
         for row, side in enumerate(("user", "item", "context")):
             sides[row, inputs.positions(side)] = 1
         self.register_buffer("sides", sides, persistent=False)
         self.matched = all(inputs.positions(side) for side in ("user", "item"))
-        self.layer = layer
         self.product_dropout = nn.Dropout(product_dropout)
         self.detach = detach and self.matched
+        self.wide = len(inputs.fields) + inputs.dim - 1
+        self.width = 4 * (inputs.dim - 1) + inputs.n_dense
 
-    def forward(self, view: View) -> Tensor:
-        """(B, F, D) and (B, C) to (B, F + (D - 1) + W)."""
+    def forward(self, view: View) -> tuple[Tensor, Tensor]:
+        """(B, F, D) and (B, C) to the wide part (B, F + D - 1) and x (B, 4 (D - 1) + C)."""
         # Not two slices: the gradient of each would be filled up to the size of both.
         first, vectors = view.fields.split([1, view.fields.shape[2] - 1], dim=2)
         first = first.squeeze(2)
@@ -44,12 +44,28 @@ class Factorise(nn.Module):
         # Without two sides to match: Σ_{f<g} v_f ∘ v_g, over all pairs of fields.
         pairs = p * q if self.matched else ((p + q + c).square() - vectors.square().sum(1)) / 2
         product = self.product_dropout(pairs)
-        if self.layer is None:
-            return torch.cat([first, product.to(first.dtype)], dim=1)
         read = torch.cat([p, q, product], dim=1)
         read = read.detach() if self.detach else read
-        deep = self.layer(torch.cat([read, c, view.dense.to(p.dtype)], dim=1))
-        return torch.cat([first.to(deep.dtype), product.to(deep.dtype), deep], dim=1)
+        return torch.cat([first, product.to(first.dtype)], dim=1), torch.cat([read, c, view.dense.to(p.dtype)], dim=1)
+
+
+class NoDeep(Encoder):
+    """The wide part of an encoder alone.
+
+    Args:
+        encoder: whose wide part it is.
+    """
+
+    width = 0
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder.inputs)
+        self.encoder, self.wide = encoder, encoder.wide
+
+    def forward(self, view: View) -> tuple[Tensor | None, Tensor]:
+        """View to the wide part (B, U), and x (B, 0)."""
+        wide, x = self.encoder(view)
+        return wide, x[:, :0]
 
 
 class FM(Backbone):
@@ -90,9 +106,6 @@ class FM(Backbone):
     ) -> None:
         if inputs.dim < 2:
             raise ConfigError(f"backbone fm: features.dim must be >= 2, got {inputs.dim}")
-        wide = len(inputs.fields) + inputs.dim - 1
-        widths = [4 * (inputs.dim - 1) + inputs.n_dense, *hidden]
-        layers = [dense_layer(a, b, dropout) for a, b in zip(widths, hidden, strict=False)]
-        stages: list[nn.Module] = [Factorise(inputs, layers[0] if layers else None, product_dropout, detach)]
-        stages += [BesideWide(layer, wide) for layer in layers[1:]]
-        super().__init__(stages, [wide + width for width in hidden] or [wide], wide)
+        encoder = Factorise(inputs, product_dropout, detach)
+        layers = dense_layers(encoder.width, hidden, dropout)
+        super().__init__(encoder if layers else NoDeep(encoder), layers, hidden)

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 def dense_layer(width_in: int, width_out: int, dropout: float) -> nn.Sequential:
@@ -15,26 +14,11 @@ def dense_layer(width_in: int, width_out: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def dense_layers(width_in: int, hidden: Sequence[int], dropout: float) -> list[nn.Sequential]:
+    """A layer for each of the widths ``hidden``, the first of which reads (B, width_in)."""
+    return [dense_layer(a, b, dropout) for a, b in pairwise([width_in, *hidden])]
+
+
 def tower(width_in: int, hidden: Sequence[int], width_out: int, dropout: float) -> nn.Sequential:
     """Hidden layers and a linear one on top: (B, width_in) to (B, width_out)."""
-    widths = [width_in, *hidden]
-    layers = [dense_layer(a, b, dropout) for a, b in pairwise(widths)]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], width_out))
-
-
-class BesideWide(nn.Module):
-    """A layer on the deep channels; the wide ones pass by.
-
-    Args:
-        layer: (B, W) to (B, W').
-        wide: number of leading channels that pass by.
-    """
-
-    def __init__(self, layer: nn.Module, wide: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.wide = wide
-
-    def forward(self, h: Tensor) -> Tensor:
-        """(B, wide + W) to (B, wide + W')."""
-        return torch.cat([h[:, : self.wide], self.layer(h[:, self.wide :])], dim=1)
+    return nn.Sequential(*dense_layers(width_in, hidden, dropout), nn.Linear([width_in, *hidden][-1], width_out))

@@ -1,31 +1,34 @@
 """MLP over all fields side by side."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Annotated
 
 import torch
 from annotated_types import MinLen
-from torch import Tensor, nn
+from torch import Tensor
 
-from taskloom.backbones.backbone import Backbone
-from taskloom.backbones.layers import dense_layer
+from taskloom.backbones.backbone import Backbone, Encoder
+from taskloom.backbones.layers import dense_layers
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import InputSpec, View
 from taskloom.ranges import Fraction, PositiveInt
 
 
-class Flatten(nn.Module):
-    """All fields and dense columns side by side, then a layer: View to (B, W)."""
+class Flatten(Encoder):
+    """All fields and dense columns side by side.
 
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
+    Args:
+        inputs: what the embedded batch looks like.
+    """
 
-    def forward(self, view: View) -> Tensor:
-        """(B, F, D) and (B, C) to (B, W)."""
+    def __init__(self, inputs: InputSpec) -> None:
+        super().__init__(inputs)
+        self.width = len(inputs.fields) * inputs.dim + inputs.n_dense
+
+    def forward(self, view: View) -> tuple[None, Tensor]:
+        """(B, F, D) and (B, C) to (B, F D + C)."""
         flat = view.fields.flatten(1)
-        return self.layer(torch.cat([flat, view.dense.to(flat.dtype)], dim=1) if view.dense.shape[1] else flat)
+        return None, torch.cat([flat, view.dense.to(flat.dtype)], dim=1) if view.dense.shape[1] else flat
 
 
 class MLP(Backbone):
@@ -51,6 +54,5 @@ class MLP(Backbone):
     ) -> None:
         if not hidden:
             raise ConfigError("backbone.hidden: an mlp needs at least one layer, such as hidden=[128]")
-        widths = [len(inputs.fields) * inputs.dim + inputs.n_dense, *hidden]
-        layers = [dense_layer(a, b, dropout) for a, b in pairwise(widths)]
-        super().__init__([Flatten(layers[0]), *layers[1:]], hidden)
+        encoder = Flatten(inputs)
+        super().__init__(encoder, dense_layers(encoder.width, hidden, dropout), hidden)

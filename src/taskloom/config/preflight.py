@@ -39,8 +39,8 @@ def preflight(config: dict[str, Any], sections: Collection[str] | None = None) -
                 if not any(problem.path.startswith("data") for problem in problems):
                     problems += _check_columns(value, config.get("tasks"))
     wrong = {problem.path.split(".")[0] for problem in problems}
-    if sections is None and not wrong & {"model", "features"}:
-        problems += _check_views(config)
+    if sections is None and not wrong & {"model", "features", "backbone", "data", "tasks"}:
+        problems += _check_fit(config)
     if sections is None and "floors" not in wrong:
         problems += _check_floors(config["floors"], config.get("data"))
     if "trainer" not in wrong:
@@ -174,14 +174,40 @@ def _check_columns(data: Mapping[str, Any], names: Any) -> Iterator[Problem]:
         yield Problem(str(error).partition(":")[0], str(error))
 
 
-def _check_views(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Whether the sharing scheme, whose own node is right, reads the views that the features give."""
-    scheme = locate(config["model"]["_target_"])
+def _check_fit(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Whether sharing scheme and backbone, whose own nodes are right, suit the features, the tasks and the data."""
+    scheme, backbone = locate(config["model"]["_target_"]), locate(config["backbone"]["_target_"])
     if hasattr(scheme, "check_views"):
         try:
             scheme.check_views(config["features"]["views"])
         except ConfigError as error:
             yield Problem("features.views", str(error))
+    data = config["data"]
+    if not str(data["_target_"]).startswith("taskloom.data."):
+        return
+    from taskloom.data.spec import parse_features, parse_tasks
+
+    if hasattr(scheme, "check_tasks"):
+        tasks = select_tasks(parse_tasks(data["tasks"])[0], config["tasks"] or data.get("default_tasks"))
+        arguments = {key: value for key, value in config["model"].items() if key != "_target_"}
+        try:
+            scheme.check_tasks(tasks, arguments)
+        except ConfigError as error:
+            yield Problem("model", str(error))
+    if getattr(scheme, "reads_prior", False) and not data.get("prior"):
+        yield Problem(
+            "model",
+            f"model: {scheme.__name__} reads a scenario, and the data names none: name the categorical features that "
+            "tell it, as in data.prior=[device], or choose another model",
+        )
+    if getattr(backbone, "reads_history", False) and not any(
+        feature.kind == "history" and feature.length for feature in parse_features(data["features"])
+    ):
+        yield Problem(
+            "backbone",
+            f"backbone: {backbone.__name__} reads earlier events, and the data has none: describe them, as in "
+            "'+data.features.history={kind: history, of: [item], length: 20}', or choose another backbone",
+        )
 
 
 def _check_section(section: str, value: Any, plugins: list[str]) -> Iterator[Problem]:

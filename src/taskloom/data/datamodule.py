@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -159,7 +160,7 @@ class DataModule(LightningDataModule):
                 f"data.ranking.task: ranking by {self.ranking.task} needs the catalogue that data.negatives makes; "
                 "train the task of data.negatives too, or set data.ranking=null"
             )
-        self.prior = self._places(prior)
+        self.prior, self.prior_names = self._places(prior), tuple(prior)
         check_floors(self.floors, self.recipe.features, self.recipe.targets)
         if reader.columns is not None:
             check_columns(self.recipe.features, self.recipe.targets, reader.columns)
@@ -252,7 +253,7 @@ class DataModule(LightningDataModule):
     @property
     def schema(self) -> Schema:
         """The columns behind a batch."""
-        return self.store.schema
+        return replace(self.store.schema, prior=self.prior_names)
 
     @property
     def fingerprint(self) -> str:

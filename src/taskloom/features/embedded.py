@@ -1,5 +1,6 @@
 """Embedded: a batch after the embedding tables, in V views. View: what one backbone reads of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -16,16 +17,23 @@ class InputSpec:
         dim: D, the width of an embedding.
         n_dense: C, the number of dense columns.
         history: names of the H features of a history event.
+        prior: names of the P fields that tell the scenario.
     """
 
     fields: tuple[Feature, ...]
     dim: int
     n_dense: int = 0
     history: tuple[str, ...] = ()
+    prior: tuple[str, ...] = ()
 
     def positions(self, side: str) -> list[int]:
         """Where the fields of a side (user, item, context) stand among the F."""
         return [i for i, feature in enumerate(self.fields) if feature.side == side]
+
+    def places(self, names: Sequence[str]) -> list[int]:
+        """Where the fields of these names stand among the F; a name that is no field is an error."""
+        order = [feature.name for feature in self.fields]
+        return [order.index(name) for name in names]
 
 
 @dataclass

@@ -58,7 +58,7 @@ class Features(nn.Module):
     ) -> None:
         super().__init__()
         self.schema, self.n_tasks, self.views, self.l2 = schema, n_tasks, views, l2
-        self.inputs = InputSpec(tuple(schema.fields), dim, schema.n_dense, schema.history)
+        self.inputs = InputSpec(tuple(schema.fields), dim, schema.n_dense, schema.history, schema.prior)
         self.bags = schema.of_kind("bag")
         n_categorical = len(schema.of_kind("categorical"))
         sizes = [feature.size for feature in schema.fields]

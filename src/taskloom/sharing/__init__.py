@@ -1,5 +1,5 @@
 """How tasks share a backbone."""
 
-from taskloom.sharing.sharing import Shared, Sharing
+from taskloom.sharing.sharing import Shared, Sharing, cut
 
-__all__ = ["Shared", "Sharing"]
+__all__ = ["Shared", "Sharing", "cut"]
