@@ -72,9 +72,24 @@ def make_batch() -> Callable[..., Batch]:
             labelled,
             ids[0],
             torch.arange(n),
+            **beside(schema, n, g, torch.stack(ids, 1)),
         )
 
     return make
+
+
+def beside(schema: Schema, n: int, g: torch.Generator, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """History and prior of n rows, where the schema has them; a row's history has 0 to 4 events."""
+    names = [feature.name for feature in schema.of_kind("categorical")]
+    extras = {}
+    if schema.history:
+        sizes = [next(f.size for f in schema.features if f.name == name) for name in schema.history]
+        extras["history"] = torch.stack([torch.randint(1, size, (n, 4), generator=g) for size in sizes], 2)
+        extras["history_mask"] = torch.arange(4) >= torch.randint(0, 5, (n, 1), generator=g)
+        extras["history"][~extras["history_mask"]] = 0
+    if schema.prior:
+        extras["prior"] = ids[:, [names.index(name) for name in schema.prior]]
+    return extras
 
 
 @pytest.fixture

@@ -1,28 +1,28 @@
 """What every sharing scheme owes the rest: shapes, owners, a representation that cuts every path."""
 
-from functools import partial
-
 import pytest
 import torch
 
-from taskloom.backbones.fm import FM
-from taskloom.backbones.mlp import MLP
+import members
 from taskloom.balancers import Gradients
-from taskloom.sharing.hard_sharing import HardSharing
-from taskloom.sharing.single_task import SingleTask
-from taskloom.sharing.soft_sharing import SoftSharing
-from taskloom.tasks import Task
 
-TASKS = [Task("like", "binary"), Task("rating", "regression"), Task("seen", "binary", target="like")]
-SOFT = partial(SoftSharing, strength=0.1, embedding_strength=0.1)
-SCHEMES = [(HardSharing, "shared"), (SOFT, "per_task"), (SOFT, "shared"), (SingleTask, "per_task")]
-BACKBONES = [partial(MLP, hidden=[16, 8]), partial(FM, hidden=[16, 8])]
+BACKBONES = ("mlp", "fm")
+TASKS = members.TASKS
 
 
-@pytest.fixture(params=[(s, b) for s in SCHEMES for b in BACKBONES], ids=lambda p: f"{p[0]}")
+@pytest.fixture
+def schema():
+    return members.SCHEMA
+
+
+CASES = [(s, v, b) for s in members.names("model") for v in members.scheme(s)[1] for b in BACKBONES]
+
+
+@pytest.fixture(params=CASES, ids="-".join)
 def module(request, schema, make_module):
-    (sharing, views), backbone = request.param
-    return make_module(schema, TASKS, sharing, backbone, views=views)
+    name, views, backbone = request.param
+    sharing, _ = members.scheme(name)
+    return make_module(schema, TASKS, sharing, members.backbone(backbone), views=views)
 
 
 def test_shapes(module, schema, make_batch):

@@ -34,6 +34,7 @@ def cut(tensor: Tensor) -> Tensor:
     """The same numbers as a node of their own, whose gradient is that of its own readers alone.
 
     Example:
+        >>> import torch
         >>> x = torch.tensor(1.0, requires_grad=True)
         >>> y = cut(x)
         >>> torch.autograd.grad(2 * x + 3 * y, [x, y])
