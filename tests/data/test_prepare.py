@@ -175,7 +175,7 @@ def test_all_that_makes_other_rows_makes_another_fingerprint(plugin, monkeypatch
     seen = [names(reader())]
     assert names(reader()) == seen[0]
     seen += [names(reader(option=2)), names(reader(version=2)), names(reader(factor=3))]  # the last in a function
-    seen.append(names(reader(), a_recipe(seed=3)))
+    seen += [names(reader(), a_recipe(seed=3)), names(reader(), a_recipe(sample=0.5))]
     core = Recipe(recipe.features, recipe.targets, recipe.split, "user", "item", "time", core={"user": 3})
     seen += [
         names(reader(), core),

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskloom.data.sections import SplitSpec
-from taskloom.data.splits import PARTS, SPLITS, Events, core, unseen
+from taskloom.data.splits import PARTS, SPLITS, Events, core, sample, unseen
 from taskloom.data.splits import given as by_column
 from taskloom.errors import ConfigError, DataError
 
@@ -155,6 +155,34 @@ def test_the_core_has_enough_training_rows_and_no_row_too_few(data, least):
         assert out == 0
 
 
+def test_a_sample_keeps_whole_users_and_moves_no_row():
+    user = np.arange(20_000) % 997
+    parts = split_of(user)
+    kept, out = sample(parts, user, SplitSpec(sample=0.2))
+    there = kept != -1
+    assert (kept[there] == parts[there]).all()
+    assert out == (~there).sum()
+    assert not set(user[there]) & set(user[~there])
+    assert len(set(user[there])) == pytest.approx(200, abs=40)
+    other, _ = sample(parts, user, SplitSpec(seed=2, sample=0.2))
+    assert len(set(user[there]) & set(user[other != -1])) < 90
+    rows, _ = sample(parts, None, SplitSpec(sample=0.2))
+    assert len(set(user[rows != -1])) > 900
+
+
+def split_of(user):
+    return SPLITS["random"](Events(len(user), user), SplitSpec())
+
+
+def test_a_sample_is_independent_of_the_split():
+    """Of a column's split, whose validation is carved out by a hash of the same key, all parts keep their share."""
+    user = np.arange(5000)
+    parts, _ = by_column(["test" if n % 5 == 0 else "train" for n in user], Events(5000, user, key=user), SplitSpec())
+    kept, _ = sample(parts, user, SplitSpec(sample=0.3))
+    for place in range(3):
+        assert (kept == place).sum() == pytest.approx(0.3 * (parts == place).sum(), rel=0.15)
+
+
 def test_unseen_counts():
     parts = np.array([0, 0, 1, 1, 2], dtype=np.int8)
     assert unseen(np.array([5, 6, 6, 7, 8]), parts, PARTS) == {"train": 0, "val": 1, "test": 1}
@@ -165,6 +193,8 @@ def test_unseen_counts():
     [
         ({"kind": "group"}, r"data\.split\.kind=group needs data\.split\.column"),
         ({"kind": "global_time", "folds": 5}, r"data\.split\.folds goes with kind random or group"),
+        ({"sample": 0}, r"data\.split\.sample is the share of users to keep, above 0 and up to 1; got 0"),
+        ({"sample": 1.5}, r"data\.split\.sample is the share"),
         ({"kind": "random", "folds": 2}, r"data\.split\.folds must be at least 3"),
         ({"kind": "random", "folds": 5, "fold": 5}, r"data\.split\.fold must be from 0 to 4, got 5"),
     ],

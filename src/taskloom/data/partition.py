@@ -12,7 +12,7 @@ from taskloom.data.expression import roots
 from taskloom.data.recipe import Recipe
 from taskloom.data.rows import Rows, by_value, codes, refuse_missing, times
 from taskloom.data.sections import SplitSpec
-from taskloom.data.splits import LEFT_OUT, PARTS, SPLITS, Events, Parts, core, given, unseen
+from taskloom.data.splits import LEFT_OUT, PARTS, SPLITS, Events, Parts, core, given, sample, unseen
 from taskloom.errors import ConfigError, DataError
 
 OTHERS = ("random", "leave_last", "global_time")  # splits whose cold users and items are told beside the used one's
@@ -136,6 +136,9 @@ def partition(rows: Rows, recipe: Recipe) -> Partition:
     part, names, others = _split(rows, spec, user, item, time, known)
     if left := int((part == LEFT_OUT).sum()):
         filtered["data.split.column names no part"] = left
+    if spec.sample < 1:
+        part, out = sample(part, user, spec)
+        filtered[f"data.split.sample={spec.sample:g}"] = out
     for side, values in (("user", user), ("item", item)):
         if side in recipe.core and values is None:
             raise ConfigError(f"data.core.{side}: the data names no {side} column; leave it out")

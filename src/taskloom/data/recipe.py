@@ -77,13 +77,16 @@ def identity(reader: Any, recipe: Recipe) -> list[Any]:
     kind = type(reader)
     settings = reader.settings if hasattr(reader, "settings") else vars(reader)
     own = "" if kind.__module__.startswith("taskloom.") else _source(kind)
+    said = asdict(recipe)
+    if recipe.split.sample == 1:
+        del said["split"]["sample"]  # so that stores from before there were samples keep their names
     return [
         FORMAT,
         f"{kind.__module__.rpartition('.')[2]}.{kind.__qualname__}",
         getattr(reader, "version", 1),
         own,
         settings,
-        asdict(recipe),
+        said,
     ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from taskloom.errors import ConfigError
-from taskloom.ranges import NonNegativeInt, PositiveInt
+from taskloom.ranges import NonNegativeInt, Positive, PositiveInt
 
 SplitKind = Literal["random", "per_user", "leave_last", "global_time", "group", "column"]
 
@@ -25,6 +25,8 @@ class SplitSpec:
         n: leave_last: rows of a user for test, and as many for validation.
         folds: random and group: cut into so many folds; one is for test, the next for validation.
         fold: which fold is for test, from 0.
+        sample: share of the users (of the rows, where the data names none) that all parts keep, chosen by chance and
+            the seed: a small set to look for settings on, whose test rows are test rows of the whole, too.
     """
 
     kind: SplitKind = "random"
@@ -35,6 +37,7 @@ class SplitSpec:
     n: PositiveInt = 1
     folds: PositiveInt | None = None
     fold: NonNegativeInt = 0
+    sample: Positive = 1.0
 
     def __post_init__(self) -> None:
         kinds = ("random", "per_user", "leave_last", "global_time", "group", "column")
@@ -48,6 +51,10 @@ class SplitSpec:
         if not isinstance(self.seed, int) or self.seed < 0:
             raise ConfigError(f"data.split.seed must be a whole number >= 0, got {self.seed!r}")
         object.__setattr__(self, "ratios", ratios)
+        if not isinstance(self.sample, int | float) or not 0 < self.sample <= 1:
+            raise ConfigError(
+                f"data.split.sample is the share of users to keep, above 0 and up to 1; got {self.sample!r}"
+            )
         if self.kind in ("group", "column") and not self.column:
             raise ConfigError(f"data.split.kind={self.kind} needs data.split.column: a column or an SQL expression")
         if self.folds is not None:

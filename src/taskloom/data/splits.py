@@ -241,6 +241,28 @@ def _hashed(key: NDArray, seed: int) -> NDArray[np.float64]:
     return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
+def sample(parts: Parts, user: NDArray | None, spec: SplitSpec) -> tuple[Parts, int]:
+    """Leaves out all rows of users that ``spec.sample`` does not keep.
+
+    Args:
+        parts: (N,).
+        user: (N,) whole numbers; None samples rows.
+        spec: its share and seed.
+
+    Returns:
+        the parts without them, and how many rows were left out.
+
+    Example:
+        >>> parts, out = sample(np.zeros(1000, dtype=np.int8), np.arange(1000) // 10, SplitSpec(sample=0.2))
+        >>> out % 10, 650 < out < 950
+        (0, True)
+    """
+    key = user if user is not None else np.arange(len(parts))
+    # Not the seed as it is: validation may be carved out of training by the hash of the same key.
+    out = (_hashed(key, spec.seed + 1_000_003) >= spec.sample) & (parts != LEFT_OUT)
+    return np.where(out, np.int8(LEFT_OUT), parts), int(out.sum())
+
+
 def unseen(codes: NDArray, parts: Parts, names: Sequence[str]) -> Mapping[str, int]:
     """How many rows of each part have a value that no training row has.
 
