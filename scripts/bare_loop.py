@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from taskloom.backbones.mlp import MLP
+from taskloom.backbones.mlp import MLP, Flatten
 from taskloom.data.loader import Columns, ShuffledLoader
 from taskloom.errors import ConfigError
 from taskloom.module import MultiTaskModule
 from taskloom.schema import Batch, Feature, Schema
 from taskloom.sharing.hard_sharing import HardSharing
+from taskloom.sharing.mmoe import MMoE
 from taskloom.tasks import TargetStatistics, Task
 
 #: as in MovieLens-1M: ids of each column, 0 (unknown) included, and whose it is
@@ -35,32 +36,38 @@ TASKS = [Task("like", "binary"), Task("rating", "regression")]
 
 
 class Rows(L.LightningDataModule):
-    """Random rows with the shape of MovieLens-1M, written to a folder and mapped from there.
+    """Rows of categorical features, written to a folder and mapped from there.
 
     Args:
         folder: where the columns are written.
-        n: rows.
+        ids: int64 (N, F).
+        stars: (N,), the ratings; a row is liked from four on.
+        sizes: ids of each of the F columns, 0 (unknown) included, and whose it is, by its name.
         batch_size: rows of a step.
-        seed: of the rows and of their shuffling.
+        seed: of the shuffling.
     """
 
-    def __init__(self, folder: Path, n: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ids: np.ndarray,
+        stars: np.ndarray,
+        sizes: Mapping[str, tuple[int, Any]],
+        batch_size: int,
+        seed: int,
+    ) -> None:
         super().__init__()
-        self.batch_size, self.seed = batch_size, seed
-        features = tuple(Feature(k, "categorical", side, size=size) for k, (size, side) in COLUMNS.items())
+        self.batch_size, self.seed, n = batch_size, seed, len(ids)
+        features = tuple(Feature(k, "categorical", side, size=size) for k, (size, side) in sizes.items())
         self.schema = Schema(features, targets=tuple(task.name for task in TASKS))
         self.tasks = TASKS
-        random = np.random.default_rng(seed)
-        # A few ids have most of the rows, as films and users do.
-        ids = [1 + (random.random(n) ** 2 * (feature.size - 1)).astype(np.int64) for feature in features]
-        stars = random.choice(5, n, p=[0.06, 0.11, 0.26, 0.35, 0.22]).astype(np.float32) + 1
-        targets = np.stack([(stars >= 4).astype(np.float32), stars], axis=1)
+        targets = np.stack([stars >= 4, stars], axis=1).astype(np.float32)
         arrays: dict[str, np.ndarray] = {
-            "categorical": np.stack(ids, axis=1),
+            "categorical": ids,
             "bags": np.empty((n, 0), np.int64),
             "dense": np.empty((n, 0), np.float32),
             "targets": targets,
-            "group": ids[0],
+            "group": ids[:, 0],
             "row": np.arange(n),
         }
         for name, values in arrays.items():
@@ -69,6 +76,15 @@ class Rows(L.LightningDataModule):
         self.statistics = [TargetStatistics((m,), (s,), n) for m, s in zip(means, stds, strict=True)]
         self.columns = Columns.open(folder)
 
+    @classmethod
+    def drawn(cls, folder: Path, n: int, batch_size: int, seed: int) -> "Rows":
+        """Random rows with the shape of MovieLens-1M; the seed is theirs too."""
+        random = np.random.default_rng(seed)
+        # A few ids have most of the rows, as films and users do.
+        ids = [1 + (random.random(n) ** 2 * (size - 1)).astype(np.int64) for size, _ in COLUMNS.values()]
+        stars = random.choice(5, n, p=[0.06, 0.11, 0.26, 0.35, 0.22]).astype(np.float32) + 1
+        return cls(folder, np.stack(ids, axis=1), stars, COLUMNS, batch_size, seed)
+
     def train_dataloader(self) -> ShuffledLoader:
         return ShuffledLoader(self.columns, [[k] for k in range(len(TASKS))], self.batch_size, seed=self.seed)
 
@@ -76,8 +92,8 @@ class Rows(L.LightningDataModule):
 class BareLoop:
     """What one writes for this model alone: gather, forward, loss, backward, step.
 
-    The network is the module's own, so that the loop alone is compared; hard sharing over an MLP can be written
-    out by hand as well, without masks, views and registries. All rows have all labels.
+    The network is the module's own, so that the loop alone is compared; hard sharing and MMoE over an MLP can be
+    written out by hand as well, without masks, views and registries. All rows have all labels.
 
     Args:
         module: whose weights it begins with.
@@ -96,10 +112,10 @@ class BareLoop:
         module = copy.deepcopy(module).to(device)
         self.columns, self.batch_size, self.device = data.columns, data.batch_size, device
         self.autocast, self.clip = settings["precision"] == "bf16-mixed", settings["gradient_clip_val"]
-        plain = isinstance(module.sharing, HardSharing) and isinstance(module.sharing.backbone, MLP)
-        if by_hand and (not plain or module.features.l2 or module.features.dropout.p):
+        if by_hand and (_trunk(module) is None or module.features.l2 or module.features.dropout.p):
             raise ConfigError(
-                "--by-hand: written out is model=hard_sharing backbone=mlp, without features.l2 or dropout of features"
+                "--by-hand: written out are model=hard_sharing and model=mmoe with backbone=mlp, without features.l2 "
+                "or dropout of features"
             )
         self.loss = _by_hand(module) if by_hand else _lent(module)
         self.parameters = [p for p in module.parameters() if p.requires_grad]
@@ -129,21 +145,44 @@ class BareLoop:
         return loss.detach()
 
 
-def _by_hand(module: MultiTaskModule) -> Callable[[Tensor, Tensor], Tensor]:
-    """Shared bottom as one would write it, on the module's own parameters."""
+def _trunk(module: MultiTaskModule) -> Callable[[Tensor], list[Tensor]] | None:
+    """What lies between embeddings x (B, X) and towers (B, R), as one would write it; None where it is not here."""
+    sharing = module.sharing
+    if isinstance(sharing, HardSharing) and isinstance(sharing.backbone, MLP):
+        bottom = _layers(sharing.backbone)
+        return lambda x: [bottom(x)] * len(TASKS)
+    if isinstance(sharing, MMoE) and isinstance(sharing.encoder, Flatten):
+        experts = [_layers(expert) for expert in sharing.experts.experts]
+        gates: list[nn.Module] = [gate.layer for gate in sharing.private]  # type: ignore[misc]
+
+        def mixtures(x: Tensor) -> list[Tensor]:
+            outputs = torch.stack([expert(x) for expert in experts], dim=1)
+            weights = [gate(x).softmax(1).to(outputs.dtype) for gate in gates]
+            return [torch.bmm(weight.unsqueeze(1), outputs).squeeze(1) for weight in weights]
+
+        return mixtures
+    return None
+
+
+def _layers(module: nn.Module) -> nn.Sequential:
     kinds = (nn.Linear, nn.ReLU, nn.Dropout)
-    assert isinstance(module.sharing, HardSharing)
-    bottom = nn.Sequential(*(m for m in module.sharing.backbone.modules() if isinstance(m, kinds)))
+    return nn.Sequential(*(m for m in module.modules() if isinstance(m, kinds)))
+
+
+def _by_hand(module: MultiTaskModule) -> Callable[[Tensor, Tensor], Tensor]:
+    """Embeddings, trunk and towers as one would write them, on the module's own parameters."""
+    trunk = _trunk(module)
+    assert trunk is not None
     table, offsets = module.features.tables[0], module.features.offsets
     like, rating = (nn.Sequential(*head.tower) for head in module.heads)  # type: ignore[misc]
     scale = module.heads[0].scale
     mean, std = module.heads[1].mean.item(), module.heads[1].std.item()  # type: ignore[operator]
 
     def loss(ids: Tensor, targets: Tensor) -> Tensor:
-        h = bottom(table(ids + offsets).flatten(1))
-        logits = scale * like(h).squeeze(1)
+        first, second = trunk(table(ids + offsets).flatten(1))
+        logits = scale * like(first).squeeze(1)
         cross_entropy = functional.binary_cross_entropy_with_logits(logits.float(), targets[:, 0])
-        error = functional.mse_loss(rating(h).squeeze(1).float(), (targets[:, 1] - mean) / std)
+        error = functional.mse_loss(rating(second).squeeze(1).float(), (targets[:, 1] - mean) / std)
         return cross_entropy + error
 
     return loss

@@ -17,7 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, get_args
 
 import lightning as L
 import torch
@@ -29,6 +29,8 @@ from bare_loop import BareLoop, Rows
 from taskloom.config.compose import composer
 from taskloom.config.preflight import preflight
 from taskloom.errors import ConfigError, TaskloomError
+from taskloom.module import MultiTaskModule
+from taskloom.sharing.experts import Experts, Form
 from taskloom.tracking.machine import peak_memory_mb
 from taskloom.tracking.metrics_file import MetricsFile
 from taskloom.tracking.quiet import quiet
@@ -58,29 +60,38 @@ DEFAULTS = (
     "logger=none",
     "floors=[]",
 )
+#: and those of one model
+OF_MODEL = {"mmoe": ("model.experts=8",)}
+
+
+class Runner(Protocol):
+    """What the platform is compared with."""
+
+    def run(self, steps: int) -> float:
+        """Trains so many steps; gives rows a second."""
 
 
 class ByTurns(Callback):
-    """After each epoch of the platform, as many steps of the bare loop. The first pair warms up.
+    """After each epoch of the platform, as many steps of the other. The first pair warms up.
 
     Args:
-        bare: makes the bare loop, after the platform's first epoch, whose memory is read before.
+        other: makes it, after the platform's first epoch, whose memory is read before.
         throughput: the platform's clock; it stands before this callback and all others.
         steps: of an epoch.
     """
 
-    def __init__(self, bare: Callable[[], BareLoop], throughput: Throughput, steps: int) -> None:
-        self.make_bare, self.throughput, self.steps = bare, throughput, steps
-        self.bare: BareLoop | None = None
+    def __init__(self, other: Callable[[], Runner], throughput: Throughput, steps: int) -> None:
+        self.make_other, self.throughput, self.steps = other, throughput, steps
+        self.other: Runner | None = None
         self.pairs: list[tuple[float, float]] = []
         self.peak_memory: dict[str, float] = {}
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        first = self.bare is None
-        if self.bare is None:
+        first = self.other is None
+        if self.other is None:
             self.peak_memory = peak_memory_mb()
-            self.bare = self.make_bare()
-        rate = self.bare.run(self.steps)
+            self.other = self.make_other()
+        rate = self.other.run(self.steps)
         platform = self.throughput.epoch_rows_per_s
         assert platform is not None
         if not first:
@@ -94,8 +105,10 @@ def configure(overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
         ConfigError: what is wrong with them.
     """
     chosen = dict(line.partition("=")[::2] for line in overrides)
-    own = dict(line.partition("=")[::2] for line in DEFAULTS)
+    defaults = (*DEFAULTS, *OF_MODEL.get(chosen.get("model", ""), ()))
+    own = dict(line.partition("=")[::2] for line in defaults)
     others = {key for key in own.keys() & chosen if chosen[key] != own[key]}
+    others -= {"model"}  # whose defaults are its own
     kept = [f"{key}={v}" for key, v in own.items() if key not in chosen and key.split(".")[0] not in others]
     with composer(CONF, "train") as compose:
         composed = compose.compose([*kept, *overrides])
@@ -121,39 +134,58 @@ def measure_loader(data: Rows) -> float:
     return statistics.median(rates)
 
 
+def train_by_turns(
+    config: Mapping[str, Any],
+    module: MultiTaskModule,
+    data: Rows,
+    other: Callable[[], Runner],
+    folder: Path,
+    pairs: int,
+    steps: int,
+) -> tuple[ByTurns, Throughput]:
+    """Trains the module for ``pairs`` epochs after a first one that warms up, each followed by one of the other."""
+    throughput = Throughput()
+    settings = lightning_settings(config["trainer"], None)
+    settings["limit_train_batches"] = steps
+    callbacks = {
+        name: callback
+        for name, callback in make_callbacks(config, folder).items()
+        if name not in ("best", "throughput")  # the best epoch needs validation
+    }
+    turns = ByTurns(other, throughput, steps)
+    logger = MetricsFile(folder / "metrics.jsonl")
+    trainer = make_trainer(settings, [throughput, *callbacks.values(), turns], [logger], folder, pairs + 1)
+    module.total_steps = (pairs + 1) * steps
+    start_phase(module, module.phase)
+    trainer.fit(module, datamodule=data)
+    return turns, throughput
+
+
 def benchmark(
-    overrides: Sequence[str], rows: int, pairs: int, steps: int, threads: int, by_hand: bool
+    overrides: Sequence[str], rows: int, pairs: int, steps: int, threads: int, by_hand: bool, form: Form
 ) -> dict[str, Any]:
     """Runs everything in a temporary folder and gives the result."""
     quiet()
     warnings.filterwarnings("ignore", message="You defined a `validation_step`")  # on purpose: none is timed
     config, model = configure(overrides)
     torch.set_num_threads(threads)
+    Experts.form = form
     L.seed_everything(config["seed"], verbose=False)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        throughput = Throughput()
         began = time.perf_counter()
-        data = Rows(folder, rows, config["data"]["batch_size"], config["seed"])
+        data = Rows.drawn(folder, rows, config["data"]["batch_size"], config["seed"])
         making_data = time.perf_counter() - began
         module = make_module(config, data)
-        settings = lightning_settings(config["trainer"], None)
-        settings["limit_train_batches"] = steps = min(steps, len(data.train_dataloader()))
-        callbacks = {
-            name: callback
-            for name, callback in make_callbacks(config, folder).items()
-            if name not in ("best", "throughput")  # the best epoch needs validation
-        }
+        steps = min(steps, len(data.train_dataloader()))
         initial = copy.deepcopy(module)
-        turns = ByTurns(lambda: BareLoop(initial, data, module.device, settings, by_hand), throughput, steps)
-        listed = [throughput, *callbacks.values(), turns]
-        logger = MetricsFile(folder / "metrics.jsonl")
-        trainer = make_trainer(settings, listed, [logger], folder, pairs + 1)
-        module.total_steps = (pairs + 1) * steps
-        start_phase(module, module.phase)
-        trainer.fit(module, datamodule=data)
+
+        def bare() -> BareLoop:
+            return BareLoop(initial, data, module.device, config["trainer"], by_hand)
+
+        turns, throughput = train_by_turns(config, module, data, bare, folder, pairs, steps)
         loader = measure_loader(data)
-    assert turns.bare is not None
+    assert isinstance(turns.other, BareLoop)
     ratios = [platform / bare for platform, bare in turns.pairs]
     return {
         "model": model,
@@ -167,7 +199,8 @@ def benchmark(
         "peak_memory_mb": turns.peak_memory["host"],
         **({"peak_cuda_memory_mb": turns.peak_memory["cuda"]} if "cuda" in turns.peak_memory else {}),
         "bare_network": "by hand" if by_hand else "the platform's",
-        "device": str(turns.bare.device),
+        "form": form,
+        "device": str(turns.other.device),
         "precision": config["trainer"]["precision"],
         "threads": threads,
         "batch_size": data.batch_size,
@@ -202,6 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=120, help="steps of an epoch (default 120)")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU (default 2)")
     parser.add_argument("--by-hand", action="store_true", help="the bare loop's network is written out by hand as well")
+    parser.add_argument("--form", choices=get_args(Form), default="auto", help="how experts are run (default auto)")
     arguments = vars(parser.parse_intermixed_args(argv))
     for name in ("rows", "pairs", "steps", "threads"):
         if arguments[name] < 1:

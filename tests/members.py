@@ -54,4 +54,6 @@ def backbone(name: str, **changes: Any) -> Callable[..., Any]:
     own, _ = node("backbone", name)
     arguments = {key: value for key, value in own.items() if key != "_target_"}
     small = {"hidden": [16, 8], **{key: 0.0 for key in arguments if "dropout" in key}}
+    if "width" in arguments:
+        small["width"] = 8
     return partial(locate(own["_target_"]), **{**arguments, **small, **changes})

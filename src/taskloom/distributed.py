@@ -90,17 +90,28 @@ def clip_grad_norm(parameters: Iterable[nn.Parameter], largest: float) -> None:
     """Clips gradients by their common norm, that of all shards where parameters are spread over ranks (``DTensor``).
 
     Args:
-        parameters: those without a gradient do not count.
+        parameters: those without a gradient do not count; a sparse gradient counts each row once, whose parts it adds.
         largest: norm.
     """
     parameters = list(parameters)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     shards = [gradient.to_local() for gradient in gradients if hasattr(gradient, "to_local")]
-    if not shards:
+    if any(gradient.is_sparse for gradient in gradients):
+        gradients = [_values(parameter) for parameter in parameters if parameter.grad is not None]
+    elif not shards:
         nn.utils.clip_grad_norm_(parameters, largest)
         return
     whole = [gradient for gradient in gradients if not hasattr(gradient, "to_local")]
-    of_shards = sum_over_ranks(nn.utils.get_total_norm(shards).square())
-    norm = (of_shards + nn.utils.get_total_norm(whole).square()).sqrt() if whole else of_shards.sqrt()
+    norms = [sum_over_ranks(nn.utils.get_total_norm(shards).square())] if shards else []
+    norm = torch.stack([*norms, *([nn.utils.get_total_norm(whole).square()] if whole else [])]).sum().sqrt()
     scale = (largest / (norm + 1e-6)).clamp_max(1)
     torch._foreach_mul_([*shards, *whole], scale)
+
+
+def _values(parameter: nn.Parameter) -> Tensor:
+    """The numbers of a parameter's gradient, to be changed in place; of a sparse one each row's, added up."""
+    assert parameter.grad is not None
+    if not parameter.grad.is_sparse:
+        return parameter.grad
+    parameter.grad = parameter.grad.coalesce()
+    return parameter.grad.values()

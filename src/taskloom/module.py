@@ -73,6 +73,8 @@ class MultiTaskModule(L.LightningModule):
         super().__init__()
         self.features, self.sharing, self.balancer, self.method = features, sharing, balancer, method
         self.heads = nn.ModuleList(heads)
+        for k, head in enumerate(heads):
+            head.position = k
         self.tasks = [head.task for head in heads]
         self.columns = [features.schema.columns_of(task) for task in self.tasks]
         self.make_optimizer, self.make_scheduler, self.make_groups = optimizer, scheduler, groups

@@ -98,6 +98,10 @@ class TargetStatistics:
         values: the distinct values over all target columns, rising; empty where there are more than 1,000.
         counts: how often each of ``values`` occurs.
         transformed: the same of log1p(target), for a task whose options say ``transform: log1p``.
+        percentiles: of a single target column, from the 0th (the least) to the 100th (the largest); empty where
+            nobody looked.
+        positive: of log(target) over the rows where it is > 0, of which it has ``n``; None where nobody looked, or
+            there is no such row.
     """
 
     mean: tuple[float, ...]
@@ -107,3 +111,5 @@ class TargetStatistics:
     values: tuple[float, ...] = ()
     counts: tuple[int, ...] = ()
     transformed: "TargetStatistics | None" = None
+    percentiles: tuple[float, ...] = ()
+    positive: "TargetStatistics | None" = None

@@ -1,11 +1,14 @@
-"""MLP and FM: shapes, and FM's wide part against the sum that it stands for."""
+"""MLP and FM against their formulas, shapes, and FM's wide part against the sum that it stands for."""
 
 from functools import partial
 
 import pytest
 import torch
 
+from taskloom.backbones.autoint import AutoInt
 from taskloom.backbones.backbone import beside
+from taskloom.backbones.dcn_v2 import DCNv2
+from taskloom.backbones.deepfm import DeepFM
 from taskloom.backbones.fm import FM
 from taskloom.backbones.mlp import MLP
 from taskloom.errors import ConfigError
@@ -20,9 +23,15 @@ INPUTS = InputSpec(FIELDS, dim=3, n_dense=2)
 VIEW = View(torch.randn(7, 4, 3, generator=torch.Generator().manual_seed(0)), torch.ones(7, 2))
 
 
-@pytest.mark.parametrize("make", [partial(MLP, hidden=[8, 5]), partial(FM, hidden=[8, 5]), partial(FM, hidden=[])])
-def test_widths_are_those_of_the_stages(make):
-    backbone = make(INPUTS)
+CROSSING = [partial(DCNv2, layers=2, low_rank=3), DeepFM, partial(AutoInt, layers=2, heads=2, width=4)]
+
+
+@pytest.mark.parametrize("hidden", [[8, 5], []])
+@pytest.mark.parametrize("make", [MLP, FM, *CROSSING])
+def test_widths_are_those_of_the_stages(make, hidden):
+    if make is MLP and not hidden:
+        pytest.skip("an MLP needs a layer")
+    backbone = make(INPUTS, hidden=hidden)
     wide, h = backbone.encoder(VIEW)
     assert h.shape == (7, backbone.encoder.width)
     for stage, width in zip(backbone.stages, backbone.widths, strict=True):
@@ -31,6 +40,44 @@ def test_widths_are_those_of_the_stages(make):
     assert (0 if wide is None else wide.shape[1]) == backbone.wide
     assert torch.equal(backbone(VIEW), beside(wide, h))
     assert backbone(VIEW).shape == (7, backbone.width)
+
+
+@pytest.mark.parametrize("make", [MLP, FM, *CROSSING])
+def test_norm_and_activation_reach_every_layer(make):
+    backbone = make(INPUTS, hidden=[8, 5], dropout=0.1, norm="batch", activation="tanh")
+    for stage in backbone.stages:
+        assert [type(part).__name__ for part in stage] == ["Linear", "BatchNorm", "Tanh", "Dropout"]
+
+
+def reference(backbone, fields, dense):
+    """An MLP over one row's fields and dense columns; or p, q, p q and c before it, with p q beside it."""
+    wide, x = [], [value for field in fields for value in field]
+    if isinstance(backbone, FM):
+        user, item, context = [0, 1], [2], [3]
+        p, q, c = ([sum(fields[f][d] for f in side) for d in (1, 2)] for side in (user, item, context))
+        products = [a * b for a, b in zip(p, q, strict=True)]
+        wide, x = [field[0] for field in fields] + products, [*p, *q, *products, *c]
+    x += list(dense)
+    for stage in backbone.stages:
+        x = [sum(w * v for w, v in zip(row, x, strict=True)) for row in stage[0].weight]
+        x = [(value + bias).clamp_min(0) for value, bias in zip(x, stage[0].bias, strict=True)]
+    return torch.stack([*wide, *x])
+
+
+@pytest.mark.parametrize("make", [MLP, FM])
+def test_it_is_its_formula(make):
+    torch.manual_seed(0)
+    backbone = make(INPUTS, hidden=[8, 5]).double()
+    fields = VIEW.fields.double().requires_grad_()
+    dense = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
+    found = backbone(View(fields, dense))
+    expected = torch.stack([reference(backbone, *row) for row in zip(fields, dense, strict=True)])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    projection = torch.randn_like(found)
+    wanted = [fields, dense, *backbone.parameters()]
+    ours, theirs = (torch.autograd.grad((y * projection).sum(), wanted) for y in (found, expected))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
 def test_fm_wide_part_is_first_order_weights_and_inner_product():

@@ -201,6 +201,6 @@ def test_a_wrong_floor_is_told_before_anything_is_fitted(make_table, module_for)
 def test_a_kind_that_floors_do_not_know_is_left_out(make_table, module_for):
     data = make_table()
     floors = Floors(["linear"], data, module_for(data))
-    floors.module.tasks[0] = Task("buys", "ranking")
+    floors.module.tasks[0] = Task("buys", "quantile")
     assert floors._problem("buys") is None
     assert math.isfinite(floors.score(outcome(data))["linear"]["spent/rmse"])

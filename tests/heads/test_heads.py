@@ -11,6 +11,7 @@ from taskloom.config.heads import check_heads
 from taskloom.errors import ConfigError
 from taskloom.heads import HEADS, head_class
 from taskloom.metrics.scoring import score
+from taskloom.schema import Batch
 from taskloom.tasks import TargetStatistics, Task
 
 STATISTICS = TargetStatistics((0.25,), (0.5,), 100)
@@ -81,28 +82,43 @@ EVERY = {
     "multiclass": ((0.0, 3.0, 7.0), {}),
     "multilabel": ((0.0, 1.0), {"target": ("a", "b")}),
     "count": ((0.0, 1.0, 4.0), {}),
+    "quantile": ((0.0, 1.5, 9.0), {}),
+    "ranking": ((0.0, 1.0, 4.0), {}),
+    "zero_inflated": ((0.0, 1.5, 9.0), {}),
 }
 
 
 @pytest.mark.parametrize("kind", sorted(HEADS))
 def test_every_kind_keeps_the_contract(kind):
-    """Shapes, finite and unreduced losses, an unlabelled row's filling, one main metric with a direction, scores."""
+    """Shapes, finite and unreduced losses, an unlabelled row's filling, one main metric with a direction, scores.
+
+    Rows of a ranking compete within their group, here 3, 4 and 5; those of other kinds are judged one by one.
+    """
     values, more = EVERY[kind]
     task = Task("t", kind, **more)
     n = len(task.targets)
     statistics = TargetStatistics(
-        (sum(values) / len(values),) * n, (1.0,) * n, 9, (min(values),) * n, values, (3,) * len(values)
+        (sum(values) / len(values),) * n,
+        (1.0,) * n,
+        9,
+        (min(values),) * n,
+        values,
+        (3,) * len(values),
+        positive=TargetStatistics((1.3,), (0.9,), 6),
     )
     head = HEADS[kind](task, statistics, 5, wide=2, hidden=[4])
     g = torch.Generator().manual_seed(3)
     h, target = torch.randn(9, 5, generator=g), torch.tensor(values)[torch.randint(0, len(values), (9, n), generator=g)]
     raw = head(h)
     assert raw.shape == (9, head.n_raw)
-    losses = head.loss(raw, target, None)
+    none, ids = torch.empty(9, 0), torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
+    batch = Batch(none.long(), none.long(), none, target, torch.ones(9, 1, dtype=torch.bool), ids, torch.arange(9))
+    losses = head.loss(raw, target, batch)
     assert losses.shape == (9,)
     assert (losses >= 0).all()
-    torch.testing.assert_close(head.loss(raw[3:5], target[3:5], None), losses[3:5])
-    assert head.loss(raw, torch.zeros(9, n), None).isfinite().all()  # 0 stands on rows without a label
+    some = torch.arange(3, 6)
+    torch.testing.assert_close(head.loss(raw[3:6], target[3:6], batch.select(some)), losses[3:6])
+    assert head.loss(raw, torch.zeros(9, n), batch).isfinite().all()  # 0 stands on rows without a label
     losses.sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
     prediction, constant = head.predict(raw).detach(), head.constant_prediction(9)

@@ -46,6 +46,12 @@ def test_targets_that_do_not_vary_have_no_r2():
         assert of([3.0], [4.0])["t/rmse"] == 1
 
 
+def test_a_task_of_absolute_errors_is_judged_by_them():
+    specs = regression_metrics(main="mae")
+    assert [name for name, spec in specs.items() if spec.main] == ["mae"]
+    assert list(specs) == list(regression_metrics())
+
+
 def test_rmse_is_the_main_one_and_every_direction_is_right():
     specs = regression_metrics()
     assert [name for name, spec in specs.items() if spec.main] == ["rmse"]

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import bare_loop
 import benchmark
 from taskloom.errors import ConfigError
+from taskloom.sharing.experts import Experts
 from taskloom.training.build import make_module
 
 SMALL = ["data.batch_size=64", "trainer.accelerator=cpu", "backbone.hidden=[8]", "heads.hidden=[4]"]
@@ -19,7 +20,7 @@ SMALL = ["data.batch_size=64", "trainer.accelerator=cpu", "backbone.hidden=[8]",
 
 def made(folder: Path, *overrides: str, by_hand: bool = False) -> tuple[bare_loop.Rows, bare_loop.BareLoop, object]:
     config, _ = benchmark.configure([*SMALL, *overrides])
-    data = bare_loop.Rows(folder, 640, 64, seed=1)
+    data = bare_loop.Rows.drawn(folder, 640, 64, seed=1)
     torch.manual_seed(0)
     module = make_module(config, data)
     return data, bare_loop.BareLoop(module, data, torch.device("cpu"), config["trainer"], by_hand), module
@@ -34,6 +35,8 @@ def made(folder: Path, *overrides: str, by_hand: bool = False) -> tuple[bare_loo
         (["trainer.precision=bf16-mixed"], True),
         (["model=soft_sharing"], False),
         (["features.l2=0.1"], False),
+        (["model=mmoe"], True),
+        (["model=mmoe", "trainer.precision=bf16-mixed"], True),
     ],
 )
 def test_bare_loop_takes_the_platforms_steps(tmp_path: Path, overrides: list[str], by_hand: bool) -> None:
@@ -52,7 +55,7 @@ def test_bare_loop_takes_the_platforms_steps(tmp_path: Path, overrides: list[str
 
 
 def test_rows_have_the_shape_of_movielens_1m(tmp_path: Path) -> None:
-    data = bare_loop.Rows(tmp_path, 5000, 64, seed=1)
+    data = bare_loop.Rows.drawn(tmp_path, 5000, 64, seed=1)
     ids, (like, stars) = data.columns.categorical, data.columns.targets.unbind(1)
     assert ids.shape == (5000, 8)
     assert (ids >= 1).all()
@@ -64,8 +67,10 @@ def test_rows_have_the_shape_of_movielens_1m(tmp_path: Path) -> None:
 def test_result_of_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     threads = torch.get_num_threads()
     try:
-        code = benchmark.main([*SMALL, "--rows=1000", "--pairs=2", "--steps=3", "--threads=1"])
+        code = benchmark.main([*SMALL, "--rows=1000", "--pairs=2", "--steps=3", "--threads=1", "--form=loop"])
+        assert Experts.form == "loop"
     finally:
+        Experts.form = "auto"
         torch.set_num_threads(threads)
     assert code == 0
     lines = capsys.readouterr().out.splitlines()
@@ -93,6 +98,20 @@ def test_own_settings_give_way() -> None:
     assert config["optimizer"]["lr"] == 0.5
     assert config["data"]["batch_size"] == 4096
     assert benchmark.configure(["backbone=mlp"])[0]["backbone"]["hidden"] == [256, 128]
+
+
+def test_mmoe_alone_is_the_network_that_others_report() -> None:
+    config, _ = benchmark.configure(["model=mmoe"])
+    assert config["model"]["experts"] == 8
+    assert (config["backbone"]["hidden"], config["heads"]["hidden"]) == ([256, 128], [64])
+    assert (config["features"]["dim"], config["features"]["l2"], config["data"]["batch_size"]) == (16, 0, 4096)
+    assert config["backbone"]["dropout"] == config["heads"]["dropout"] == config["features"]["dropout"] == 0
+    assert benchmark.configure(["model=mmoe", "model.experts=3"])[0]["model"]["experts"] == 3
+
+
+def test_what_is_not_written_out_by_hand_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="written out are model=hard_sharing and model=mmoe with backbone=mlp"):
+        made(tmp_path, "model=omoe", by_hand=True)
 
 
 def test_a_mistake_is_named() -> None:

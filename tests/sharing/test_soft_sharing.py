@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from taskloom.backbones import Backbone, Encoder
+from taskloom.errors import ConfigError
 from taskloom.features import Embedded, InputSpec
 from taskloom.sharing.single_task import SingleTask
-from taskloom.sharing.soft_sharing import SoftSharing, pairwise_distance
+from taskloom.sharing.soft_sharing import SoftSharing, pairwise_distance, trace_norm
 from taskloom.tasks import Task
 
 TASKS = [Task("a", "regression"), Task("b", "regression")]
@@ -128,3 +129,110 @@ def test_without_strength_the_tasks_are_single_tasks(schema, make_batch, make_mo
     single = steps(make_module(schema, sharing=SingleTask, views="per_task"), batches, 20)
     for name, parameter in soft.named_parameters():
         assert torch.equal(parameter, dict(single.named_parameters())[name]), name
+
+
+def matrix(n_tasks=3, n=40, dtype=torch.float64):
+    g = torch.Generator().manual_seed(n_tasks)
+    return torch.randn(n_tasks, n, generator=g, dtype=dtype).requires_grad_()
+
+
+def value_and_gradient(theta):
+    value = trace_norm(theta)
+    return value.detach(), torch.autograd.grad(value, theta)[0]
+
+
+@pytest.mark.parametrize("n_tasks", [1, 2, 3, 5])
+def test_trace_norm_is_the_sum_of_the_singular_values(n_tasks):
+    theta = matrix(n_tasks)
+    value, gradient = value_and_gradient(theta)
+    expected = torch.linalg.matrix_norm(theta, ord="nuc")
+    torch.testing.assert_close(value, expected.detach())
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, theta)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n_tasks", [2, 3, 5])
+def test_trace_norm_where_trunks_coincide(n_tasks, dtype):
+    """sqrt(K) ||θ||, and a gradient that shrinks all alike and parts none."""
+    row = matrix(1, dtype=dtype).detach()
+    value, gradient = value_and_gradient(row.repeat(n_tasks, 1).requires_grad_())
+    torch.testing.assert_close(value, n_tasks**0.5 * row.norm())
+    torch.testing.assert_close(gradient, (row / row.norm() / n_tasks**0.5).repeat(n_tasks, 1))
+
+
+def test_trace_norm_of_orthogonal_trunks_is_the_sum_of_their_norms():
+    theta = (torch.eye(3, 40) * torch.tensor([[3.0], [0.5], [7.0]])).requires_grad_()
+    value, gradient = value_and_gradient(theta)
+    assert float(value) == pytest.approx(10.5)
+    torch.testing.assert_close(gradient, torch.eye(3, 40))
+
+
+def test_trace_norm_of_nothing_has_no_gradient():
+    value, gradient = value_and_gradient(torch.zeros(2, 5, requires_grad=True))
+    assert float(value) == 0
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("apart", [1e-2, 1e-4, 1e-6])
+def test_trace_norm_pulls_near_equal_trunks_of_single_precision_together(apart):
+    """Its gradient is of the size of one singular vector however near they are; a Gramian in float32 loses it."""
+    first, difference = matrix(2, dtype=torch.float32).detach()
+    theta = torch.stack([first, first + apart * difference])
+    _, gradient = value_and_gradient(theta.requires_grad_())
+    exact = theta.detach().double().requires_grad_()
+    (expected,) = torch.autograd.grad(torch.linalg.matrix_norm(exact, ord="nuc"), exact)
+    torch.testing.assert_close(gradient.double(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("strength", [0.5, 3.0, 8.0, 100.0])
+def test_the_best_under_a_trace_norm_has_its_singular_values_cut(strength):
+    """½ ||Θ - B||² + λ ||Θ||_* is least where B's singular values are less by λ: at last one trunk, then none."""
+    b = matrix(3).detach()
+    u, s, v = torch.linalg.svd(b, full_matrices=False)
+    best = u @ torch.diag((s - strength).clamp_min(0)) @ v
+    _, gradient = value_and_gradient(best.requires_grad_())
+    # Stationary: what the data still asks for lies outside the directions in use, and is weaker than λ.
+    left = b - best.detach() - strength * gradient
+    assert float(torch.linalg.matrix_norm(left, ord=2)) <= strength + 1e-9
+    torch.testing.assert_close(left @ best.detach().T, torch.zeros(3, 3, dtype=torch.float64), atol=1e-9, rtol=0)
+    assert int(torch.linalg.matrix_rank(best)) == int((s > strength).sum())
+
+
+def soft(schema, make_module, n_tasks=3, **arguments):
+    tasks = [Task(f"t{k}", "binary", target="like") for k in range(n_tasks)]
+    return make_module(schema, tasks, partial(SoftSharing, strength=0.3, **arguments))
+
+
+def test_a_trace_norm_takes_layers_whole_with_their_biases(schema, make_batch, make_module):
+    module = soft(schema, make_module, penalty="trace_norm")
+    expected = 0.0
+    for j in range(2):
+        stages = [trunk.stages[j] for trunk in module.sharing.private]
+        columns = [torch.cat([p.flatten() for p in stage.parameters()]) for stage in stages]
+        expected = expected + 0.3 * torch.linalg.matrix_norm(torch.stack(columns, dim=1), ord="nuc")
+    batch = make_batch(schema, n_tasks=3)
+    penalty = module.sharing(module.features(batch)).penalty
+    torch.testing.assert_close(penalty, expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(module.sharing(module.features(batch)).penalty, penalty)
+
+
+@pytest.mark.parametrize("penalty", ["l2", "trace_norm"])
+def test_only_chosen_layers_are_drawn_together(schema, make_batch, make_module, penalty):
+    batch, penalties = make_batch(schema, n_tasks=3), []
+    for layers in ([0], ["1"], ["encoder"], ["encoder", 0, 1], None):
+        module = soft(schema, make_module, penalty=penalty, layers=layers)
+        value = module.sharing(module.features(batch)).penalty
+        penalties.append(float(value.detach()))
+        if layers == [0]:
+            value.backward()
+            moved = {name for name, p in module.sharing.named_parameters() if p.grad is not None and p.grad.any()}
+            assert moved == {f"private.{k}.stages.0.0.{part}" for k in range(3) for part in ("weight", "bias")}
+    first, second, encoder, listed, whole = penalties
+    assert encoder == 0 < second < first  # an MLP's encoder has no parameters
+    assert listed == whole == pytest.approx(first + second)
+
+
+def test_a_layer_that_is_not_there_is_refused(schema, make_module):
+    with pytest.raises(ConfigError, match=r"model\.layers: .* no layer 2; choose among encoder, 0, 1$"):
+        soft(schema, make_module, layers=[0, 2])

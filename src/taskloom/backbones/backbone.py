@@ -53,6 +53,8 @@ class Backbone(nn.Module):
 
     #: whether it makes no sense without the earlier events of a user
     reads_history: ClassVar[bool] = False
+    #: d where the last 2 d channels of h are a user vector and an item vector, each of its own side alone; else 0
+    sides: int = 0
 
     def __init__(self, encoder: Encoder, stages: Sequence[nn.Module], widths: Sequence[int]) -> None:
         super().__init__()

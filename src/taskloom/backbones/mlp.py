@@ -8,7 +8,7 @@ from annotated_types import MinLen
 from torch import Tensor
 
 from taskloom.backbones.backbone import Backbone, Encoder
-from taskloom.backbones.layers import dense_layers
+from taskloom.backbones.layers import Activation, Norm, dense_layers
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import InputSpec, View
 from taskloom.ranges import Fraction, PositiveInt
@@ -32,12 +32,14 @@ class Flatten(Encoder):
 
 
 class MLP(Backbone):
-    """Fully connected layers with ReLU over the fields' embeddings and the dense columns.
+    """Fully connected layers over the fields' embeddings and the dense columns.
 
     Args:
         inputs: what the embedded batch looks like.
         hidden: width of each layer; the last one is R.
         dropout: after each layer.
+        norm: of each layer before its activation: batch, layer, or None.
+        activation: of each layer.
 
     Raises:
         ConfigError: no layer at all.
@@ -50,9 +52,14 @@ class MLP(Backbone):
     """
 
     def __init__(
-        self, inputs: InputSpec, hidden: Annotated[Sequence[PositiveInt], MinLen(1)], dropout: Fraction = 0.0
+        self,
+        inputs: InputSpec,
+        hidden: Annotated[Sequence[PositiveInt], MinLen(1)],
+        dropout: Fraction = 0.0,
+        norm: Norm | None = None,
+        activation: Activation = "relu",
     ) -> None:
         if not hidden:
             raise ConfigError("backbone.hidden: an mlp needs at least one layer, such as hidden=[128]")
         encoder = Flatten(inputs)
-        super().__init__(encoder, dense_layers(encoder.width, hidden, dropout), hidden)
+        super().__init__(encoder, dense_layers(encoder.width, hidden, dropout, norm, activation), hidden)

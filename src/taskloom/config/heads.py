@@ -10,7 +10,7 @@ from taskloom.config.values import Problem, check_value
 from taskloom.errors import ConfigError
 from taskloom.tasks import Task
 
-RUNTIME = ("self", "task", "statistics", "width", "wide")  # what the programme itself gives to a head
+RUNTIME = ("self", "task", "statistics", "width", "wide", "sides")  # what the programme itself gives to a head
 
 
 def check_heads(tasks: Collection[Task]) -> Iterator[Problem]:

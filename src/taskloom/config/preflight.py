@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from taskloom.config.accelerator import check_accelerator
+from taskloom.config.embeddings import check_embeddings
 from taskloom.config.plugins import load_plugins
 from taskloom.config.schema import COLLECTIONS, NODES, TrainConfig
 from taskloom.config.targets import check_nodes, locate
@@ -41,6 +42,8 @@ def preflight(config: dict[str, Any], sections: Collection[str] | None = None) -
     wrong = {problem.path.split(".")[0] for problem in problems}
     if sections is None and not wrong & {"model", "features", "backbone", "data", "tasks"}:
         problems += _check_fit(config)
+    if not wrong & {"features", "optimizer", "parameter_groups", "trainer"}:
+        problems += check_embeddings(config)
     if sections is None and "floors" not in wrong:
         problems += _check_floors(config["floors"], config.get("data"))
     if "trainer" not in wrong:
@@ -103,7 +106,15 @@ def _check_description(data: Mapping[str, Any]) -> Iterator[Problem]:
     from taskloom.data.feature_spec import FeatureSpec
     from taskloom.data.order import Sampling
     from taskloom.data.sections import NegativesSpec, RankingSpec, SplitSpec
-    from taskloom.data.spec import TaskSection, check_floors, parse_features, parse_section, parse_split, parse_tasks
+    from taskloom.data.spec import (
+        TaskSection,
+        check_floors,
+        only_asked_for,
+        parse_features,
+        parse_section,
+        parse_split,
+        parse_tasks,
+    )
 
     checks: list[tuple[str, Callable[[Any], Any], type, bool]] = [
         ("features", parse_features, FeatureSpec, True),
@@ -119,7 +130,8 @@ def _check_description(data: Mapping[str, Any]) -> Iterator[Problem]:
             continue  # left out, or of the wrong kind: the signature says so
         parts = {f"data.{section}": value}
         if named:
-            parts = {f"data.{section}.{k}": {"name": k, **v} for k, v in value.items() if isinstance(v, dict)}
+            described = {k: v for k, v in value.items() if isinstance(v, dict) and not only_asked_for(k, v)}
+            parts = {f"data.{section}.{k}": {"name": k, **v} for k, v in described.items()}
         problems = [problem for path, part in parts.items() for problem in check_fields(kind, part, path)]
         yield from problems
         try:
@@ -185,7 +197,7 @@ def _check_fit(config: Mapping[str, Any]) -> Iterator[Problem]:
     data = config["data"]
     if not str(data["_target_"]).startswith("taskloom.data."):
         return
-    from taskloom.data.spec import parse_features, parse_tasks
+    from taskloom.data.spec import parse_tasks
 
     if hasattr(scheme, "check_tasks"):
         tasks = select_tasks(parse_tasks(data["tasks"])[0], config["tasks"] or data.get("default_tasks"))
@@ -198,15 +210,31 @@ def _check_fit(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(
             "model",
             f"model: {scheme.__name__} reads a scenario, and the data names none: name the categorical features that "
-            "tell it, as in data.prior=[device], or choose another model",
+            "tell it, as in '++data.prior=[device]', or choose another model",
         )
-    if getattr(backbone, "reads_history", False) and not any(
-        feature.kind == "history" and feature.length for feature in parse_features(data["features"])
-    ):
+    yield from _check_history(backbone, data["features"])
+
+
+def _check_history(backbone: Any, features: Mapping[str, Any]) -> Iterator[Problem]:
+    """Whether a backbone that reads earlier events finds any, and whether a history's length is that of a history."""
+    from taskloom.data.spec import only_asked_for, parse_features
+
+    histories = [feature for feature in parse_features(features) if feature.kind == "history"]
+    example = "'+data.features.history={kind: history, of: [item], length: 20}'"
+    if getattr(backbone, "reads_history", False):
+        if histories and not histories[0].length:
+            path = f"data.features.{histories[0].name}.length"
+            yield Problem(path, f"backbone: {backbone.__name__} reads earlier events, and {path} is 0: set {path}=20")
+        elif not histories:
+            yield Problem(
+                "backbone",
+                f"backbone: {backbone.__name__} reads earlier events, and the data has none: describe them, as in "
+                f"{example}, or choose another backbone",
+            )
+    elif only_asked_for("history", features.get("history")):
         yield Problem(
-            "backbone",
-            f"backbone: {backbone.__name__} reads earlier events, and the data has none: describe them, as in "
-            "'+data.features.history={kind: history, of: [item], length: 20}', or choose another backbone",
+            "data.features.history",
+            f"data.features.history has a length, and the data describes no such history: describe it, as in {example}",
         )
 
 

@@ -19,6 +19,9 @@ class FeaturesSection:
     l2: NonNegative
     dropout: Fraction
     init_std: Positive = 0.01
+    frequency_power: NonNegative = 0.0
+    hash_above: Annotated[int, Ge(3)] | None = None  # unknown, and two rows to share
+    sparse: bool = False
 
 
 @dataclass

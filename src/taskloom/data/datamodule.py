@@ -17,6 +17,7 @@ from taskloom.data.negatives import Negatives
 from taskloom.data.order import Sampling, permutation
 from taskloom.data.recipe import Known, Recipe, fingerprint
 from taskloom.data.sections import NegativesSpec, RankingSpec
+from taskloom.data.shape import reads_shape, shape
 from taskloom.data.spec import (
     check_columns,
     check_floors,
@@ -263,7 +264,13 @@ class DataModule(LightningDataModule):
     @property
     def statistics(self) -> list[TargetStatistics]:
         """Of each selected task's targets, over its labelled training rows."""
-        return [self.store.statistics(task.name) for task in self.tasks]
+        return [self._statistics(task) for task in self.tasks]
+
+    def _statistics(self, task: Task) -> TargetStatistics:
+        found, columns = self.store.statistics(task.name), self.store.schema.columns_of(task)
+        if len(columns) > 1 or not reads_shape(task):
+            return found
+        return replace(found, **shape(self.store.split("train").targets[:, columns[0]].numpy()))
 
     @property
     def task_columns(self) -> list[list[int]]:
@@ -363,8 +370,10 @@ def _of_task(section: str, kind: type[Any], config: Mapping[str, Any] | None, ta
     spec = parse_section(f"data.{section}", kind, config, ("task",))
     if spec.task not in tasks:
         raise ConfigError(f"data.{section}.task: there is no task {spec.task!r}; there are {', '.join(tasks)}")
-    if tasks[spec.task] != "binary":
-        raise ConfigError(f"data.{section}.task: {spec.task} is {tasks[spec.task]}; it must be a binary task")
+    if tasks[spec.task] not in ("binary", "ranking"):
+        raise ConfigError(
+            f"data.{section}.task: {spec.task} is {tasks[spec.task]}; it must be a binary task, or one of ranking"
+        )
     return spec
 
 

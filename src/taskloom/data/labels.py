@@ -10,6 +10,8 @@ from taskloom.data.moments import Moments
 from taskloom.errors import ConfigError, DataError
 
 MOST_VALUES = 1000
+#: kinds whose labels cannot be below 0, and what such a label is
+NOT_NEGATIVE = {"count": "a count", "zero_inflated": "an amount", "ranking": "a relevance"}
 
 
 class Labels:
@@ -55,11 +57,11 @@ class Labels:
                     f"{where}: a {self.kind} label must be 0 or 1, found {targets[wrong][0]:g} in row "
                     f"{first_row + int(wrong.any(1).argmax()) + 1:,}; compare it with something, as in rating >= 4"
                 )
-        if self.kind == "count" and (wrong := labelled & (targets < 0).any(1)).any():
+        if self.kind in NOT_NEGATIVE and (wrong := labelled & (targets < 0).any(1)).any():
             row = int(wrong.argmax())
             raise ConfigError(
-                f"{where}: a count is >= 0, found {targets[row].min():g} in row {first_row + row + 1:,}; take kind: "
-                "regression, or another target"
+                f"{where}: {NOT_NEGATIVE[self.kind]} is >= 0, found {targets[row].min():g} in row "
+                f"{first_row + row + 1:,}; take kind: regression, or another target"
             )
         np.add.at(self._counts, part[labelled], 1)
         np.add.at(self._sums, part[labelled], np.nan_to_num(targets[labelled].astype(np.float64)))
@@ -107,7 +109,7 @@ class Labels:
             drawn: whether negatives are drawn against the labelled rows.
         """
         found = []
-        if self.kind != "binary" and self._counts[0]:  # a binary task is refused when it is trained
+        if self.kind != "binary" and self._counts[0] and not drawn:  # a binary task is refused when it is trained
             several = len(self._moments) > 1
             for column, known in enumerate(self._moments):
                 if known.std == 0:

@@ -90,7 +90,7 @@ def parse_features(config: Mapping[str, Any]) -> list[FeatureSpec]:
     allowed = [field.name for field in fields(FeatureSpec) if field.name != "name"]
     specs: list[FeatureSpec] = []
     for name, section in config.items():
-        if section is None:
+        if section is None or only_asked_for(name, section):
             continue
         where = f"data.features.{name}"
         given = checked(where, section, allowed, ("kind",))
@@ -124,6 +124,14 @@ def parse_features(config: Mapping[str, Any]) -> list[FeatureSpec]:
                     f"{', '.join(categorical)}"
                 )
     return specs
+
+
+def only_asked_for(name: str, section: Any) -> bool:
+    """Whether a backbone asks for a history, ``history: {length: 20}``, that the data does not describe by this name.
+
+    It may do so by another name, whose own length then counts.
+    """
+    return name == "history" and isinstance(section, Mapping) and set(section) == {"length"}
 
 
 def parse_split(config: Mapping[str, Any]) -> SplitSpec:

@@ -18,6 +18,7 @@ class InputSpec:
         n_dense: C, the number of dense columns.
         history: names of the H features of a history event.
         prior: names of the P fields that tell the scenario.
+        dense_sides: of each dense column, whom it describes.
     """
 
     fields: tuple[Feature, ...]
@@ -25,10 +26,15 @@ class InputSpec:
     n_dense: int = 0
     history: tuple[str, ...] = ()
     prior: tuple[str, ...] = ()
+    dense_sides: tuple[str, ...] = ()
 
     def positions(self, side: str) -> list[int]:
         """Where the fields of a side (user, item, context) stand among the F."""
         return [i for i, feature in enumerate(self.fields) if feature.side == side]
+
+    def dense_of(self, side: str) -> list[int]:
+        """Where the dense columns of a side stand among the C."""
+        return [i for i, described in enumerate(self.dense_sides) if described == side]
 
     def places(self, names: Sequence[str]) -> list[int]:
         """Where the fields of these names stand among the F; a name that is no field is an error."""

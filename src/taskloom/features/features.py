@@ -1,16 +1,22 @@
 """Features: Batch to Embedded, through embedding tables in one or several views."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from taskloom.distributed import world_size
+from taskloom.errors import ConfigError
 from taskloom.features.embedded import Embedded, InputSpec
+from taskloom.features.hashing import Hashing
 from taskloom.features.tables import Tables, initial_rows
-from taskloom.schema import Batch, Schema
+from taskloom.features.widths import NarrowTable, widths_by_count
+from taskloom.schema import Batch, Feature, Schema
 
 Views = Literal["shared", "per_task", "both"]
+Fold = Callable[[Tensor], Tensor]
 
 
 class Features(nn.Module):
@@ -22,6 +28,8 @@ class Features(nn.Module):
 
     .. math:: \Omega = \frac{\lambda}{B} \sum_b \sum_f \lVert e_{bf} \rVert_2^2
 
+    Three ways to a smaller or faster table, each off unless asked for: see ``hashing``, ``widths`` and ``sparse``.
+
     Args:
         schema: the columns of a batch.
         n_tasks: K.
@@ -31,8 +39,16 @@ class Features(nn.Module):
         l2: λ >= 0.
         dropout: share of embedding components that training drops.
         init_std: standard deviation of the initial rows; the row of id 0 (unknown) begins at zero.
+        frequency_power: α >= 0: an id that n training rows have is :math:`D (n / n_{max})^\alpha` wide, as
+            ``widths_by_count`` rounds it; 0 gives D to all.
+        hash_above: features with more ids share so many rows; None gives each id its row.
+        sparse: whether the tables' gradients hold the rows looked up alone, for optimisers that take such.
+        counts: of each field, how many training rows have each id; needed where α > 0.
         meta_from: tables of so many rows and more are left without memory, on the meta device, for
             ``taskloom.training.sharded`` to fill; None fills all.
+
+    Raises:
+        ConfigError: options that do not go together.
 
     Example:
         >>> from taskloom.schema import Feature
@@ -44,6 +60,7 @@ class Features(nn.Module):
 
     offsets: Tensor
     history_offsets: Tensor
+    places: Tensor | None
 
     def __init__(
         self,
@@ -54,34 +71,62 @@ class Features(nn.Module):
         l2: float = 0.0,
         dropout: float = 0.0,
         init_std: float = 0.01,
+        frequency_power: float = 0.0,
+        hash_above: int | None = None,
+        sparse: bool = False,
+        counts: Sequence[Tensor] | None = None,
         meta_from: int | None = None,
     ) -> None:
         super().__init__()
         self.schema, self.n_tasks, self.views, self.l2 = schema, n_tasks, views, l2
-        self.inputs = InputSpec(tuple(schema.fields), dim, schema.n_dense, schema.history, schema.prior)
+        sides = tuple(feature.side for feature in schema.of_kind("dense") for _ in range(feature.width))
+        self.inputs = InputSpec(tuple(schema.fields), dim, schema.n_dense, schema.history, schema.prior, sides)
         self.bags = schema.of_kind("bag")
-        n_categorical = len(schema.of_kind("categorical"))
-        sizes = [feature.size for feature in schema.fields]
+        hashed = [feature.name for feature in schema.fields if hash_above and feature.size > hash_above]
+        sizes = [hash_above or 0 if feature.name in hashed else feature.size for feature in schema.fields]
         starts = [sum(sizes[:i]) for i in range(len(sizes))]
         by_name = {feature.name: start for feature, start in zip(schema.fields, starts, strict=True)}
-        widths = [1] * n_categorical + [feature.width for feature in self.bags]
-        offsets = torch.tensor(starts, dtype=torch.int64).repeat_interleave(torch.tensor(widths, dtype=torch.int64))
-        self.register_buffer("offsets", offsets, persistent=False)
-        self.register_buffer(
-            "history_offsets", torch.tensor([by_name[name] for name in schema.history]), persistent=False
-        )
+        columns = [feature.name for feature in schema.fields for _ in range(_width(feature))]
+        self.hashing = _hashing(columns, hashed, hash_above)
+        self.history_hashing = _hashing(schema.history, hashed, hash_above)
+        behind, history_behind = ([n for n in names if n in hashed] for names in (columns, schema.history))
+        offsets = [by_name[name] for name in [*columns, *behind]]
+        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int64), persistent=False)
+        offsets = [by_name[name] for name in [*schema.history, *history_behind]]
+        self.register_buffer("history_offsets", torch.tensor(offsets), persistent=False)
         n_tables = {"shared": 1, "per_task": n_tasks}.get(views, n_tasks + 1)
         self.starts, self.init_std = starts, init_std
         self.dropout = nn.Dropout(dropout)
+        widths = _widths(counts, dim, frequency_power, hashed, meta_from)
+        self.register_buffer("places", None, persistent=False)
+        if widths is not None:
+            self._make_narrow(widths, n_tables, sparse)
+            return
         if meta_from is not None and sum(sizes) >= meta_from:
             self.tables = Tables([nn.Embedding(sum(sizes), dim, device="meta") for _ in range(n_tables)])
             return
-        tables = [nn.Embedding(sum(sizes), dim) for _ in range(n_tables)]
+        tables = [nn.Embedding(sum(sizes), dim, sparse=sparse) for _ in range(n_tables)]
         self.tables = Tables(tables)
         for table in tables:
             nn.init.normal_(table.weight, std=init_std)
             with torch.no_grad():
                 table.weight[starts] = 0
+
+    def _make_narrow(self, widths: Tensor, n_tables: int, sparse: bool) -> None:
+        """Tables of rows of several widths, widest first, and where each id's row lies in them.
+
+        Args:
+            widths: of the rows of all features (N,).
+            n_tables: V.
+            sparse: see the class.
+        """
+        falling, order = widths.sort(descending=True, stable=True)
+        self.places = torch.empty_like(order, dtype=torch.int32)
+        self.places[order] = torch.arange(len(order), dtype=torch.int32)
+        tables = [NarrowTable(falling, sparse) for _ in range(n_tables)]
+        self.tables = Tables(tables)
+        for table in tables:
+            table.begin(self.init_std, self.places[self.starts])
 
     def initial_rows(self, seed: int, view: int, first: int, last: int) -> Tensor:
         """Rows [first, last) of a view's table that was left without memory: see ``tables.initial_rows``."""
@@ -95,31 +140,49 @@ class Features(nn.Module):
     def forward(self, batch: Batch) -> Embedded:
         """Looks a batch up: fields (B, V, F, D)."""
         ids, weights = self._ids(batch)
-        events = [] if batch.history is None else [batch.history + self.history_offsets]
+        ids, fold = self._rows_of(ids, self.offsets, self.hashing)
+        events, fold_events = [], None
+        if batch.history is not None:
+            wanted, fold_events = self._rows_of(batch.history, self.history_offsets, self.history_hashing)
+            events = [wanted]
         rows = self.tables([ids, *events])
         # One copy for all views, and none where there is one table and no bag.
-        parts = [part for found in rows for part in self._fields(found[0], weights)]
+        parts = [part for found in rows for part in self._fields(fold(found[0]) if fold else found[0], weights)]
         fields = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         fields = fields.unflatten(1, (len(self.tables), len(self.inputs.fields)))
-        history = torch.stack([found[1] for found in rows], dim=1) if events else None
+        each = [fold_events(found[1]) if fold_events else found[1] for found in rows] if events else []
+        history = torch.stack(each, dim=1) if events else None
         n_rows = batch.rows_global / world_size() if batch.rows_global else float(max(1, len(batch)))
         penalty = self.l2 * _squared_norm(fields) / n_rows if self.l2 else fields.new_zeros(())
         return Embedded(self.dropout(fields), batch.dense, penalty, n_rows, history, batch.history_mask, batch.prior)
 
     def _ids(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """Ids in a table of all fields and then all bags (B, F' + W), and of each bag the weights of its ids.
+        """Ids of all fields and then all bags (B, F' + W), and of each bag the weights of its ids.
 
         A bag of n known ids gives each of them 1 / n, and padding 0. One look-up for ids and bags alike costs half
         of what ``embedding_bag`` beside it does: its backward sorts the ids and fills a gradient of the table's
         size anew.
         """
         if not self.bags:
-            return batch.categorical + self.offsets, []
-        ids = torch.cat([batch.categorical, batch.bags], dim=1) + self.offsets
-        dtype: torch.dtype = self.tables[0].weight.dtype  # type: ignore[assignment]
-        known = (batch.bags > 0).to(dtype)
+            return batch.categorical, []
+        known = (batch.bags > 0).to(next(self.tables.parameters()).dtype)
         weights = known.split([feature.width for feature in self.bags], dim=1)
+        ids = torch.cat([batch.categorical, batch.bags], dim=1)
         return ids, [weight / weight.sum(1, keepdim=True).clamp_min(1) for weight in weights]
+
+    def _rows_of(self, ids: Tensor, offsets: Tensor, hashing: Hashing | None) -> tuple[Tensor, Fold | None]:
+        """Where the rows of ids lie in a table, and how the rows found there become embeddings, if not as they are.
+
+        Args:
+            ids: (*, C), each of its own feature.
+            offsets: of the features in a table, (C,), or (C + C',) where C' are hashed.
+            hashing: of these columns.
+        """
+        if hashing is not None:
+            places = hashing(ids)
+            return places + offsets, partial(hashing.fold, places=places)
+        rows = ids + offsets
+        return (rows if self.places is None else self.places[rows]), None
 
     def _fields(self, rows: Tensor, weights: list[Tensor]) -> list[Tensor]:
         """The fields of one view, in parts (B, *, D), from the rows looked up (B, F' + W, D)."""
@@ -135,3 +198,34 @@ def _squared_norm(tensor: Tensor) -> Tensor:
     # Half the time of pow(2).sum(), whose powers are written out and whose gradient computes powers again.
     flat = tensor.float().flatten()
     return torch.dot(flat, flat)
+
+
+def _width(feature: Feature) -> int:
+    return feature.width if feature.kind == "bag" else 1
+
+
+def _hashing(columns: Sequence[str], hashed: Sequence[str], rows: int | None) -> Hashing | None:
+    """The hashing of columns of these features; None where none of them is hashed."""
+    each = [rows if name in hashed else None for name in columns]
+    return Hashing(each) if any(each) else None
+
+
+def _widths(
+    counts: Sequence[Tensor] | None, dim: int, power: float, hashed: Sequence[str], meta_from: int | None
+) -> Tensor | None:
+    """The width of each row; None where all have D.
+
+    Raises:
+        ConfigError: as ``Features`` does.
+    """
+    if not power:
+        return None
+    if hashed or meta_from is not None:
+        other = f"features.hash_above, which hashes {hashed[0]}" if hashed else "trainer=sharded"
+        raise ConfigError(f"features.frequency_power does not go with {other}: set one of them to its default")
+    if counts is None:
+        raise ConfigError(
+            "features.frequency_power: how often ids are seen is not known of this data; set features.frequency_power=0"
+        )
+    widths = widths_by_count(counts, dim, power)
+    return None if bool((widths == dim).all()) else widths

@@ -28,7 +28,7 @@ class FloorTask:
         labelled: bool (N,).
         group: int64 (N,).
         mean: of its labelled training targets (binary: the base rate); t of them for t columns, and of a multiclass
-            task the share of each class.
+            task the share of each class, of quantiles each of them.
         fitted: whether floors fitted to ratings predict this task's target in its own units. Where they do
             not, their predictions are scores that only rank, and metrics without ``ranks`` are left out.
     """
@@ -152,12 +152,13 @@ def _by_mean(floor_type: type[TaskFloor], task: FloorTask) -> Tensor:
     rows = torch.zeros(len(task.target), dtype=torch.int64)
     means = [task.mean] if isinstance(task.mean, float | int) else task.mean
     columns = [floor_type(mean).predict(rows, rows) for mean in means]
-    return columns[0] if len(columns) == 1 else torch.stack(columns, dim=1)
+    several = len(columns) > 1 or any(spec.width for spec in task.specs.values())
+    return torch.stack(columns, dim=1) if several else columns[0]
 
 
 def _by_rating(task: FloorTask, prediction: Tensor) -> dict[str, float]:
-    if task.target.dim() > 1 or any(spec.classes for spec in task.specs.values()):
-        return {}  # one score a row says nothing of several columns or classes
+    if task.target.dim() > 1 or any(spec.width for spec in task.specs.values()):
+        return {}  # one score a row says nothing of several columns, classes or quantiles
     return _score(task, {name: spec for name, spec in task.specs.items() if task.fitted or spec.ranks}, prediction)
 
 

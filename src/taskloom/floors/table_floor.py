@@ -27,6 +27,8 @@ LOSSES: dict[str, Loss] = {
     "regression": "squared",
     "ordinal": "squared",
     "count": "poisson",
+    "zero_inflated": "squared",
+    "ranking": "squared",
 }
 Predict = Callable[[Inputs], Tensor]
 #: rows that are predicted at once

@@ -31,14 +31,17 @@ class Head(nn.Module):
         wide: leading channels of h that are the wide part.
         hidden: widths of the tower's hidden layers.
         dropout: after each of them.
+        sides: d, where the last 2d channels of h are a vector of the user alone and one of the item alone.
 
     Attributes:
         n_raw: number of outputs a row.
+        position: k, the task's place among the K of a batch; the module sets it.
     """
 
     kind: ClassVar[str]
     #: how many target columns the kind takes; None for any number
     n_targets: ClassVar[int | None] = 1
+    position: int = 0
 
     def __init__(
         self,
@@ -48,9 +51,10 @@ class Head(nn.Module):
         wide: int = 0,
         hidden: Sequence[int] = (),
         dropout: float = 0.0,
+        sides: int = 0,
     ) -> None:
         super().__init__()
-        self.task, self.wide, self.n_raw = task, wide, self.count_outputs(task)
+        self.task, self.wide, self.sides, self.n_raw = task, wide, sides, self.count_outputs(task)
         if self.n_targets is not None and len(task.targets) != self.n_targets:
             raise ConfigError(
                 f"task {task.name}: the kind {self.kind} has {self.n_targets} target column, "
@@ -94,13 +98,20 @@ class Head(nn.Module):
         return raw
 
     def loss(self, raw: Tensor, target: Tensor, context: Batch) -> Tensor:
-        """The loss of each row (B,), unreduced; target (B, n_targets) is finite, 0 on rows without a label."""
+        """The loss of each row (B,), unreduced.
+
+        Args:
+            raw: (B, n_raw).
+            target: (B, n_targets), finite; 0 on rows without a label, whose loss nobody looks at.
+            context: the batch, for a kind whose rows are not judged one by one; ``labelled[:, position]`` is its mask.
+        """
         raise NotImplementedError
 
     def predict(self, raw: Tensor) -> Tensor:
         """Raw outputs to predictions in the target's own units: (B,), or (B, n_targets) where there are several.
 
-        Probabilities (B, C) of a kind with C classes, whose metrics then name them (see MetricSpec).
+        Probabilities (B, C) of a kind with C classes, (B, Q) of one with Q quantiles; its metrics then say so (see
+        MetricSpec).
         """
         raise NotImplementedError
 
@@ -109,7 +120,10 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def constant_prediction(self, n: int) -> Tensor:
-        """What the constant predictor says of n rows, of a prediction's shape: the mean of the training targets."""
+        """What the constant predictor says of n rows, of a prediction's shape: the mean of the training targets.
+
+        A kind that is judged otherwise says what is best for its main metric.
+        """
         return self.constant.expand(n, -1).squeeze(1)
 
 

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from taskloom.errors import ConfigError
 from taskloom.heads.head import Head, register
+from taskloom.heads.values import of_logs, quantiles_of
 from taskloom.metrics.regression import regression_metrics
 from taskloom.metrics.spec import MetricSpec
+from taskloom.ranges import Positive
 from taskloom.schema import Batch
 from taskloom.tasks import TargetStatistics, Task
 
@@ -17,43 +19,80 @@ Transform = Literal["none", "log1p"]
 
 @register("regression")
 class RegressionHead(Head):
-    r"""A number with squared error, learnt on the standardised target and predicted in its own units.
+    r"""A number, learnt on the standardised target and predicted in its own units.
 
-    .. math:: \ell = \Big(r - \frac{g(y) - \mu}{\sigma}\Big)^2, \qquad \hat y = g^{-1}(\mu + \sigma r)
+    .. math:: e = r - \frac{g(y) - \mu}{\sigma}, \qquad \hat y = g^{-1}(\mu + \sigma r), \qquad
+              \ell = e^2 \;(\text{mse}), \quad \lvert e \rvert \;(\text{mae}), \quad
+              \begin{cases} e^2 & \lvert e \rvert \le \delta \\
+              2 \delta \lvert e \rvert - \delta^2 & \text{else} \end{cases} \;(\text{huber})
 
     with g the transform, μ and σ those of g(y) on the training rows. Where g is log(1 + y), seconds and money with a
     long tail are learnt by their order of magnitude; the prediction is then rather the target's median than its mean,
     and is kept at 0 or above.
 
+    Squared error is after the mean, absolute error after the median: with ``mae`` the output and the constant
+    predictor begin at the median of the training rows, and MAE is the main metric. Huber's loss is after the mean of
+    what is not far off, and is judged by RMSE like the squared error.
+
+    Source: Huber 1964, "Robust Estimation of a Location Parameter". Deviation: twice his loss, so that it is the
+    squared error for large δ.
+
     Args:
         task: its target is a number, >= 0 under log1p.
-        statistics: of the target on the training rows; with ``transformed`` under log1p.
+        statistics: of the target on the training rows; with ``transformed`` under log1p, ``percentiles`` for mae
+            (without them the median is that of a normal distribution).
         transform: g: ``none`` learns the target as it is, ``log1p`` learns log(1 + y).
+        loss: ``mse``, ``mae`` or ``huber``.
+        delta: δ > 0 of ``huber``, in standard deviations of the transformed target; null takes 1.
         arguments: those of Head.
 
     Raises:
-        ConfigError: log1p of a target that has negative values, or whose log nobody has looked at.
+        ConfigError: log1p of a target that has negative values, or whose log nobody has looked at; delta without
+            huber.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, task: Task, statistics: TargetStatistics, *args: Any, transform: Transform = "none", **arguments: Any
+        self,
+        task: Task,
+        statistics: TargetStatistics,
+        *args: Any,
+        transform: Transform = "none",
+        loss: Literal["mse", "mae", "huber"] = "mse",
+        delta: Positive | None = None,
+        **arguments: Any,
     ) -> None:
         super().__init__(task, statistics, *args, **arguments)
-        self.transform = transform
-        learnt = statistics if transform == "none" else _of_logs(task, statistics)
+        if delta is not None and loss != "huber":
+            raise ConfigError(
+                f"data.tasks.{task.name}.options.delta: it is where Huber's loss turns linear; set loss: huber, or "
+                "leave it out"
+            )
+        self.transform, self.by, self.turn = transform, loss, 1.0 if delta is None else delta
+        learnt = statistics if transform == "none" else of_logs(task, statistics)
         std = torch.tensor(learnt.std, dtype=torch.float32)
         self.register_buffer("mean", torch.tensor(learnt.mean, dtype=torch.float32))
         self.register_buffer("std", torch.where(std > 0, std, torch.ones_like(std)))
         with torch.no_grad():
-            self.output_bias().zero_()
+            if loss == "mae":
+                self.output_bias().copy_((quantiles_of(learnt, [0.5]) - self.mean) / self.std)
+                self.constant.copy_(quantiles_of(statistics, [0.5]))
+            else:
+                self.output_bias().zero_()
 
     def loss(self, raw: Tensor, target: Tensor, context: Batch) -> Tensor:
-        """Squared error of each row (B,), in standard deviations of the transformed target."""
+        """Error of each row (B,), in standard deviations of the transformed target: squared, absolute or Huber's."""
         y = target.log1p() if self.transform == "log1p" else target
-        return (raw.float() - (y - self.mean) / self.std).squeeze(1).pow(2)
+        error = (raw.float() - (y - self.mean) / self.std).squeeze(1)
+        if self.by == "mse":
+            return error.pow(2)
+        if self.by == "mae":
+            return error.abs()
+        far = error.abs()
+        near = far.clamp_max(self.turn)
+        return near * (2 * far - near)
 
     def predict(self, raw: Tensor) -> Tensor:
         """The target in its own units, (B,)."""
@@ -61,16 +100,5 @@ class RegressionHead(Head):
         return y.expm1().clamp_min(0) if self.transform == "log1p" else y
 
     def metrics(self) -> dict[str, MetricSpec]:
-        """RMSE (main), MAE, R², in the target's own units."""
-        return regression_metrics()
-
-
-def _of_logs(task: Task, statistics: TargetStatistics) -> TargetStatistics:
-    if statistics.least and statistics.least[0] < 0:
-        raise ConfigError(
-            f"data.tasks.{task.name}.options.transform: log1p needs a target >= 0, and training rows go down to "
-            f"{statistics.least[0]:g}; take transform: none, or another target"
-        )
-    if statistics.transformed is None:
-        raise ConfigError(f"task {task.name}: transform log1p needs the statistics of log(1 + target); give them")
-    return statistics.transformed
+        """RMSE (main), MAE (main where the loss is mae), R², in the target's own units."""
+        return regression_metrics(main="mae" if self.by == "mae" else "rmse")

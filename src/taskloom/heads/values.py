@@ -1,6 +1,8 @@
-"""The values that a target can have, for kinds that need to know them: levels and classes."""
+"""What heads must know of a target before they begin: its levels or classes, its logarithm, its quantiles."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -64,3 +66,43 @@ def rates(statistics: TargetStatistics, values: Sequence[float]) -> Tensor:
     seen = dict(zip(statistics.values, statistics.counts, strict=True))
     counts = torch.tensor([seen.get(value, 0) for value in values], dtype=torch.float32)
     return counts / counts.sum() if counts.sum() > 0 else torch.full_like(counts, 1 / len(counts))
+
+
+def of_logs(task: Task, statistics: TargetStatistics) -> TargetStatistics:
+    """The statistics of log(1 + target), for a task whose options say ``transform: log1p``.
+
+    Raises:
+        ConfigError: a target that has negative values, or whose log nobody has looked at.
+    """
+    if statistics.least and statistics.least[0] < 0:
+        raise ConfigError(
+            f"data.tasks.{task.name}.options.transform: log1p needs a target >= 0, and training rows go down to "
+            f"{statistics.least[0]:g}; take transform: none, or another target"
+        )
+    if statistics.transformed is None:
+        raise ConfigError(f"task {task.name}: transform log1p needs the statistics of log(1 + target); give them")
+    # A percentile of the logs is the log of the percentile.
+    return replace(statistics.transformed, percentiles=tuple(math.log1p(max(p, 0)) for p in statistics.percentiles))
+
+
+def quantiles_of(statistics: TargetStatistics, shares: Sequence[float]) -> Tensor:
+    """Quantiles of a target on the training rows, float32 (Q,); those of a normal one where nobody has looked.
+
+    Args:
+        statistics: of one target column.
+        shares: Q of them, between 0 and 1.
+
+    Example:
+        >>> seen = TargetStatistics((50.0,), (29.2,), 9, percentiles=tuple(range(101)))
+        >>> quantiles_of(seen, [0.1, 0.505])
+        tensor([10.0000, 50.5000])
+        >>> quantiles_of(TargetStatistics((3.0,), (2.0,), 9), [0.5, 0.975])
+        tensor([3.0000, 6.9199])
+    """
+    share = torch.tensor(shares, dtype=torch.float64)
+    if not statistics.percentiles:
+        return (statistics.mean[0] + statistics.std[0] * torch.special.ndtri(share)).float()
+    known = torch.tensor(statistics.percentiles, dtype=torch.float64)
+    place = share * 100
+    below = place.long().clamp_max(99)
+    return torch.lerp(known[below], known[below + 1], place - below).float()

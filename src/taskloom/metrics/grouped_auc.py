@@ -52,7 +52,7 @@ def auc_by_group(preds: Tensor, target: Tensor, group: Tensor) -> tuple[Tensor, 
     return auc.masked_fill(pairs == 0, torch.nan), rows
 
 
-class _Grouped(Metric):
+class GroupedMetric(Metric):
     """Keeps all rows: groups cannot be judged before their last row is in."""
 
     is_differentiable = False
@@ -76,7 +76,7 @@ class _Grouped(Metric):
         return auc_by_group(dim_zero_cat(self.preds), dim_zero_cat(self.target), dim_zero_cat(self.group))
 
 
-class GroupedAUC(_Grouped):
+class GroupedAUC(GroupedMetric):
     r"""Mean of the AUC within groups, each group weighted by its rows.
 
     .. math:: \mathrm{GAUC} = \frac{\sum_g n_g A_g}{\sum_g n_g}
@@ -103,7 +103,7 @@ class GroupedAUC(_Grouped):
         return (auc[judged] * rows[judged]).sum() / rows[judged].sum()
 
 
-class GroupedAUCCoverage(_Grouped):
+class GroupedAUCCoverage(GroupedMetric):
     """Share of the rows that lie in groups with both classes: the rows that GAUC speaks for.
 
     Example:

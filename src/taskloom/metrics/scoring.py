@@ -28,7 +28,8 @@ def score(
         task: the task's name, for the keys.
         specs: metrics by name.
         prediction: (N,), in the target's own units; for metrics with ``ranks``, scores of any scale. (N, t)
-            for a task of t target columns; (N, C), probabilities, for metrics with C ``classes``.
+            for a task of t target columns; (N, C), probabilities, for metrics with C ``classes``, and (N, Q) for
+            those with Q ``columns``.
         target: (N,) or (N, t), anything at all on unlabelled rows.
         labelled: bool (N,).
         group: int64 (N,), for grouped metrics.
@@ -104,14 +105,14 @@ def relative_gain(value: float, constant: float, higher_is_better: bool) -> floa
 def _check_shapes(
     task: str, specs: Mapping[str, MetricSpec], prediction: Tensor, target: Tensor, labelled: Tensor, group: Tensor
 ) -> None:
-    n, classes = labelled.shape[:1], {len(spec.classes) for spec in specs.values()} - {0}
-    wanted = {tuple(target.shape)} if not classes else {(*target.shape[:1], c) for c in classes}
-    fits = wanted == {tuple(prediction.shape)} and target.dim() <= (1 if classes else 2)
+    n, widths = labelled.shape[:1], {spec.width for spec in specs.values()} - {0}
+    wanted = {tuple(target.shape)} if not widths else {(*target.shape[:1], width) for width in widths}
+    fits = wanted == {tuple(prediction.shape)} and target.dim() <= (1 if widths else 2)
     if not fits or target.shape[:1] != n or labelled.shape != n or group.shape != n:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in (prediction, target, labelled, group))
         kinds = (
             "prediction must be (N, C) and target (N,)"
-            if classes
+            if widths
             else "prediction and target must both be (N,) or (N, t)"
         )
         raise ValueError(f"task {task}: {kinds}, labelled and group (N,), got {shapes}")

@@ -41,6 +41,8 @@ class MetricSpec:
             value is NaN and the metric is never called.
         classes: the target's C values, rising, for a metric of probabilities: ``update`` then takes probabilities
             (N, C) and class numbers int64 (N,), C standing for any other value. Empty for all other metrics.
+        columns: how many columns a prediction has beside a target (N,), such as a task's Q quantiles: ``update`` then
+            takes predictions (N, Q). 0 where it has the target's shape.
 
     Raises:
         ConfigError: a main metric without a direction.
@@ -58,6 +60,7 @@ class MetricSpec:
     ranks: bool = False
     defined: Callable[[Tensor], bool] = any_rows
     classes: tuple[float, ...] = ()
+    columns: int = 0
 
     def __post_init__(self) -> None:
         if self.main and self.higher_is_better is None:
@@ -65,3 +68,8 @@ class MetricSpec:
                 f"metric {type(self.metric).__name__}: a main metric picks the best epoch and needs "
                 "a direction; set higher_is_better to true or false"
             )
+
+    @property
+    def width(self) -> int:
+        """How many columns a prediction has beside a target (N,): classes, quantiles; 0 for the target's shape."""
+        return len(self.classes) or self.columns

@@ -26,6 +26,7 @@ class HardSharing(Sharing):
         super().__init__(backbone, tasks)
         self.backbone = backbone()
         self.width, self.wide = self.backbone.width, self.backbone.wide
+        self.sides = self.backbone.sides
 
     def forward(self, embedded: Embedded) -> Shared:
         """Embedded batch to h (B, K, R), the same for every task."""

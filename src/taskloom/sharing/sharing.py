@@ -71,6 +71,8 @@ class Sharing(nn.Module):
     #: R and how many of its leading channels are the wide part (see Backbone)
     width: int
     wide: int
+    #: d, where the last 2d channels of every h are a vector of the user alone and one of the item alone (see Backbone)
+    sides: int = 0
 
     @classmethod
     def check_views(cls, views: Views) -> None:

@@ -33,6 +33,7 @@ class SingleTask(Sharing):
         trunks = [backbone() for _ in tasks]
         self.private = nn.ModuleList(trunks)
         self.width, self.wide = trunks[0].width, trunks[0].wide
+        self.sides = trunks[0].sides
 
     def forward(self, embedded: Embedded) -> Shared:
         """Embedded batch to h (B, K, R), each from its own view; the representation is empty: nothing is shared."""

@@ -83,7 +83,8 @@ def _metrics(name: str, section: Mapping[str, Any]) -> "dict[str, MetricSpec]":
     task = Task(name, str(section["kind"]), target, options=options)
     n = len(task.targets)
     some = TargetStatistics((0.5,) * n, (0.5,) * n, len(values), (0.0,) * n, values, (1,) * len(values))
-    return head_class(task)(task, replace(some, transformed=some), 1, **options).metrics()
+    some = replace(some, transformed=some, positive=some)
+    return head_class(task)(task, some, 1, sides=1, **options).metrics()
 
 
 def _value(folder: Path, name: str, best: Mapping[str, Mapping[str, Any]]) -> float:

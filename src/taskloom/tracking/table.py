@@ -30,6 +30,10 @@ LABELS = {
     "macro_auc": "macro AUC",
     "macro_f1": "macro F1",
     "micro_average_precision": "micro AP",
+    "gini": "Gini",
+    "auc_nonzero": "AUC of > 0",
+    "ndcg_at_10": "NDCG@10",
+    "mrr": "MRR",
 }
 #: what names a metric of ranking the whole catalogue, which has a table of its own
 _RANKING = re.compile(r"@\d+$|^rankable$")

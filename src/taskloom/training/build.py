@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 
 from taskloom.data.datamodule import DataModule
 from taskloom.errors import ConfigError, TaskloomError
-from taskloom.features import Features
+from taskloom.features import Features, count_ids
 from taskloom.heads import head_class
 from taskloom.module import MultiTaskModule
 from taskloom.training.parameter_groups import parameter_groups
@@ -71,7 +71,11 @@ def make_module(config: Config, data: DataModule) -> MultiTaskModule:
     trainer = config["trainer"]
     sharded = trainer.get("strategy") == "sharded"
     meta_from = trainer["shard_from"] if sharded else None
-    features = Features(data.schema, len(tasks), **config["features"], meta_from=meta_from)
+    counts = None
+    if config["features"].get("frequency_power"):
+        train = data.store.split("train")
+        counts = count_ids(data.schema, {"categorical": train.categorical, "bags": train.bags})
+    features = Features(data.schema, len(tasks), **config["features"], counts=counts, meta_from=meta_from)
     if sharded:
         from taskloom.training.sharded import shard_tables
 
@@ -80,7 +84,13 @@ def make_module(config: Config, data: DataModule) -> MultiTaskModule:
     sharing = make(config, "model", {"backbone": backbone, "tasks": tasks})
     sharing.check_views(features.views)
     heads = [
-        head_class(task)(task, statistics, sharing.width, sharing.wide, **{**config["heads"], **task.options})
+        head_class(task)(
+            task,
+            statistics,
+            sharing.width,
+            sharing.wide,
+            **{**config["heads"], "sides": sharing.sides, **task.options},
+        )
         for task, statistics in zip(tasks, data.statistics, strict=True)
     ]
     return MultiTaskModule(

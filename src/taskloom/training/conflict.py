@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from taskloom.distributed import sum_over_ranks, world_size
+from taskloom.features.widths import NarrowTable
 from taskloom.metrics.conflict import conflict
 from taskloom.module import MultiTaskModule
 from taskloom.ranges import PositiveInt
@@ -94,10 +95,11 @@ def shared_gramian(module: MultiTaskModule, batch: Batch) -> tuple[Tensor, list[
         for name, parameter in module.named_parameters()
         if name.startswith(("features.", "sharing.")) and parameter.requires_grad and module.owner(name) is None
     }
-    views = [v for v in range(len(module.features.tables)) if f"features.tables.{v}.weight" in shared]
+    tables = module.features.tables
+    views = [v for v in range(len(tables)) if any(name.startswith(f"features.tables.{v}.") for name in shared)]
     others = [parameter for name, parameter in shared.items() if not name.startswith("features.tables.")]
     looked_up: list[tuple[list[Tensor], list[list[Tensor]]]] = []
-    hook = module.features.tables.register_forward_hook(lambda _, given, found: looked_up.append((given[0], found)))
+    hook = tables.register_forward_hook(lambda _, given, found: looked_up.append((given[0], found)))
     try:
         losses, counts = module.losses(module(batch).raw, batch)
     finally:
@@ -110,8 +112,11 @@ def shared_gramian(module: MultiTaskModule, batch: Batch) -> tuple[Tensor, list[
     gradients = [_gradients(losses[k], inputs) for k in tasks]
     parts = [torch.stack([each[n].flatten() for each in gradients]) for n in range(len(others))]
     flat = torch.cat([wanted.flatten() for wanted in ids])
-    for first in range(len(others), len(inputs), len(ids)):
-        parts.append(_by_row(flat, [each[first : first + len(ids)] for each in gradients]))
+    for v, first in zip(views, range(len(others), len(inputs), len(ids)), strict=True):
+        of_view = [each[first : first + len(ids)] for each in gradients]
+        if isinstance(table := tables[v], NarrowTable):  # what fills an embedding up is no parameter
+            of_view = [[g * table.own(w) for g, w in zip(of_task, ids, strict=True)] for of_task in of_view]
+        parts.append(_by_row(flat, of_view))
     # The sum over ranks, and not the mean: a common factor changes no cosine.
     rows = sum_over_ranks(torch.cat(parts, dim=1).float())
     return rows @ rows.T, tasks
