@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -97,7 +98,8 @@ class Picture:
         if head:
             (x0, y0), (x, y) = points[-2:]
             angle = math.atan2(y - y0, x - x0)
-            tip = [(x, y)] + [(x - 6 * math.cos(angle + turn), y - 6 * math.sin(angle + turn)) for turn in (0.42, -0.42)]
+            turned = (angle + 0.42, angle - 0.42)
+            tip = [(x, y), *((x - 6 * math.cos(to), y - 6 * math.sin(to)) for to in turned)]
             drawn = " ".join(f"{round(px, 1):g},{round(py, 1):g}" for px, py in tip)
             self.lines.append(f'<polygon points="{drawn}" fill="{ink}"/>')
 
@@ -105,8 +107,10 @@ class Picture:
         self, a: Spot, b: Spot, whose: str = "", style: str = "solid", via: Sequence[Point] = (), head: bool = True
     ) -> None:
         """From one spot to another, by way of some points."""
-        first, last = (via[0], via[-1]) if via else ((b.x, b.y), (a.x, a.y))
-        self.path([a.edge(first), *via, b.edge(last)], whose, style, head)
+        start = a.edge(via[0] if via else (b.x, b.y))
+        # Seen from a box's edge, so that what stands above it is reached by an upright line.
+        last = via[-1] if via else start if a.h else (a.x, a.y)
+        self.path([start, *via, b.edge(last)], whose, style, head)
 
     def heads(self, xs: Sequence[float], whose: str = "abc") -> list[Spot]:
         return [self.box(x, HEADS, 64, NAMES[k], k) for x, k in zip(xs, whose, strict=False)]
@@ -152,7 +156,7 @@ def soft_sharing() -> Picture:
     for x, k in ((95, "a"), (325, "b")):
         spots = [p.input("embeddings", x, 110, k), p.box(x, 155, 96, "layer 1", k), p.box(x, 92, 96, "layer 2", k)]
         spots += p.heads([x], k)
-        for below, above in zip(spots, spots[1:], strict=False):
+        for below, above in pairwise(spots):
             p.link(below, above, k)
         rows.append(spots)
     for (left, right), text in zip(
@@ -207,7 +211,7 @@ def sluice() -> Picture:
         outer = first[k, 0 if k == "a" else 1]
         p.link(outer, beta, k, via=[(head.x + 68 * side, outer.y - 8), (head.x + 68 * side, 56)])
         p.link(beta, head, k)
-    p.note("halves of a layer mix by α, layers by β; a penalty keeps the halves apart")
+    p.note("α mixes halves of layers, β layers; a penalty keeps halves apart")
     return p
 
 
@@ -221,7 +225,7 @@ def _experts(p: Picture, table: Spot, xs: Sequence[float], y: float, texts: str,
 
 def omoe() -> Picture:
     p = Picture("Several experts read the input; one gate mixes them, and all heads read the same mixture.")
-    table = p.input()
+    table = p.input(w=352)
     experts = _experts(p, table, (110, 210, 310), 152, "expert 1,expert 2,expert 3", "   ", 84)
     gate = p.disc(210, 86, "g")
     for expert in experts:
@@ -237,7 +241,7 @@ def mmoe() -> Picture:
     p = Picture("Several experts read the input; each task has a gate that mixes them for its own head.")
     table = p.input(w=340)
     experts = _experts(p, table, (110, 210, 310), 152, "expert 1,expert 2,expert 3", "   ", 84)
-    for head, edge in zip(p.heads((130, 290), "ab"), (42, 378), strict=True):
+    for head, edge in zip(p.heads((130, 290), "ab"), (50, 370), strict=True):
         gate = p.disc(head.x, 84, "g", head.whose)
         for expert in experts:
             p.link(expert, gate, head.whose)
@@ -249,7 +253,7 @@ def mmoe() -> Picture:
 
 def cgc() -> Picture:
     p = Picture("Experts of each task beside shared ones; a task's gate mixes its own and the shared ones.")
-    table = p.input(w=380)
+    table = p.input(w=396)
     texts = "own,own,shared,shared,own,own"
     experts = _experts(p, table, (60, 120, 180, 240, 300, 360), 152, texts, "aa  bb", 54)
     for head, edge in zip(p.heads((120, 300), "ab"), (22, 398), strict=True):
@@ -264,7 +268,7 @@ def cgc() -> Picture:
 
 
 def ple() -> Picture:
-    p = Picture("Levels of own and shared experts; below the last, a shared gate over all experts feeds the shared ones.")
+    p = Picture("Levels of own and shared experts; between them a shared gate over all experts feeds the shared ones.")
     xs = {"a": 100.0, "": 210.0, "b": 320.0}
     below = dict.fromkeys(xs, p.input(w=340))
     for level, y in ((1, 182), (2, 106)):
@@ -277,7 +281,7 @@ def ple() -> Picture:
                 if not k or other in ("", k):
                     p.link(box, gate, k)
         below = gates
-        p.text(22, y + 4, f"level {level}", size=11, anchor="start")
+        p.text(14, y + 4, f"level {level}", size=11, anchor="start")
     for head in p.heads((100, 320), "ab"):
         p.link(below[head.whose], head, head.whose)
     p.note("the grey gate reads the experts of all tasks")
@@ -397,25 +401,20 @@ def aitm() -> Picture:
 
 def attention() -> Picture:
     p = Picture("One trunk; over each of its layers every task has a mask, and its head reads what the last leaves.")
-    below = p.input()
-    masked: dict[str, Spot] = {}
-    for layer, y in ((1, 172), (2, 98)):
-        box = p.box(210, y, 90, f"layer {layer}")
-        p.link(below, box)
-        for k, side in (("a", -1), ("b", 1)):
-            mask = p.box(210 + 142 * side, y, 54, "mask", k)
-            if layer == 1:
-                p.link(below, mask, k, "dotted")
-            else:
-                p.link(masked[k], mask, k, "dotted")
-                p.path([below.edge((210 + 60 * side, 136)), (210 + 108 * side, y + 12)], k, "dotted")
-            product = p.disc(210 + 82 * side, y - 36, "⊙", k)
-            p.link(box, product, k)
-            p.link(mask, product, k)
-            masked[k] = product
-        below = box
-    for head in p.heads((128, 292), "ab"):
-        p.link(masked[head.whose], head, head.whose)
+    below, boxes = p.input(w=330), [p.box(210, y, 90, f"layer {layer}") for layer, y in ((1, 176), (2, 98))]
+    p.link(below, boxes[0])
+    p.link(boxes[0], boxes[1])
+    for head, side in zip(p.heads((128, 292), "ab"), (-1, 1), strict=True):
+        k, x = head.whose, 210 + 82 * side
+        masks = [p.box(210 + 145 * side, box.y, 56, "mask", k) for box in boxes]
+        left = [p.disc(x, box.y - 36, "⊙", k) for box in boxes]
+        for parts in zip(boxes, masks, left, strict=True):
+            for part in parts[:2]:
+                p.link(part, parts[2], k)
+        p.link(below, masks[0], k, "dotted")
+        p.path([(210, 122), (210 + 130 * side, 122), (210 + 130 * side, 110)], k, "dotted")
+        p.link(left[0], masks[1], k, "dotted", via=[(210 + 160 * side, left[0].y)])
+        p.link(left[1], head, k)
     p.note("a mask reads the layer below and what the mask before left")
     return p
 
@@ -424,10 +423,15 @@ def task_transformer() -> Picture:
     p = Picture("A token for each task attends to tokens of the features, through layers that all tasks share.")
     names = ("user", "item", "hour", "price", "network", "event")
     tokens = [p.box(50 + 64 * i, INPUT - 10, 58, name) for i, name in enumerate(names)]
-    weights = {"a": (2.4, 2.4, 0.4, 0.4, 1.2, 1.2), "c": (0.4, 1.2, 2.4, 0.4, 0.4, 2.4), "b": (1.2, 0.4, 0.4, 2.4, 1.2, 0.4)}
+    little, some, much = 0.4, 1.2, 2.4
+    weights = {
+        "a": (much, much, little, little, some, some),
+        "c": (little, some, much, little, little, much),
+        "b": (some, little, little, much, some, little),
+    }
     xs = {"a": 90.0, "c": 210.0, "b": 330.0}
     heads = dict(zip("acb", p.heads(list(xs.values()), "acb"), strict=True))
-    marks = {k: p.box(x, 92, 84, f"{NAMES[k]}'s token", k) for k, x in xs.items()}
+    marks = {k: p.box(x, 92, 98, f"{NAMES[k]}'s token", k) for k, x in xs.items()}
     for k, mark in marks.items():
         for token, weight in zip(tokens, weights[k], strict=True):
             p.link(token, mark, k, head=False)
@@ -435,7 +439,7 @@ def task_transformer() -> Picture:
         p.link(mark, heads[k], k)
     for left, right in (("a", "c"), ("c", "b")):
         p.link(marks[left], marks[right], style="dashed", head=False)
-    p.note("thick: attention to what a task needs; dashed: among tasks, if wanted")
+    p.note("thick: much attention; dashed: tasks read one another, if wanted")
     return p
 
 
@@ -453,7 +457,7 @@ def pepnet() -> Picture:
             p.link(below, box, k if layer > 1 else "")
             gate = p.disc(head.x, y - 27, "×", k, r=8)
             p.link(box, gate, k, head=False)
-            p.link(who, gate, k, "dotted", via=[(210 + 76 * side, gate.y)] if layer == 1 else [(210 + 60 * side, gate.y)])
+            p.link(who, gate, k, "dotted", via=[(210 + (76 if layer == 1 else 60) * side, gate.y)])
             below = gate
         p.link(below, head, k)
     p.note("×: scaled between 0 and 2; dotted: what gates read")

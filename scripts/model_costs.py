@@ -10,16 +10,17 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from bare_loop import COLUMNS
 from taskloom.config.compose import composer
@@ -28,7 +29,8 @@ from taskloom.schema import Batch, Feature, Schema
 from taskloom.tasks import TargetStatistics, Task
 from taskloom.training.build import make_module
 
-PAGE = ROOT / "docs" / "models.md"
+ROOT = Path(__file__).resolve().parents[1]
+CONF, PAGE = ROOT / "conf", ROOT / "docs" / "models.md"
 #: ids of MovieLens-1M's columns, and for whom reads them a history of films and a scenario
 SCHEMA = Schema(
     tuple(Feature(name, "categorical", side, size=size) for name, (size, side) in COLUMNS.items()),
@@ -36,7 +38,6 @@ SCHEMA = Schema(
 )
 LENGTH = 20
 TASKS = (Task("click", "binary"), Task("buy", "binary", parent="click"))
-SETTING = ("backbone.hidden=[256,128]", "heads.hidden=[64]", "features.dim=16")
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,28 @@ class Cost:
 
 def names(group: str) -> list[str]:
     """The members of a config group."""
-    return sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+@cache
+def base() -> dict[str, Any]:
+    """The config that all members are laid over."""
+    with composer(CONF, "train") as compose:
+        composed = compose.compose(["model=hard_sharing", "backbone=mlp", "heads.hidden=[64]"])
+    assert not composed.problems, composed.problems
+    return composed.config
 
 
 def build(model: str, backbone: str) -> MultiTaskModule:
-    """A member as conf has it, at the setting."""
-    with composer(ROOT / "conf", "train") as compose:
-        composed = compose.compose([f"model={model}", f"backbone={backbone}", *SETTING])
-    assert not composed.problems, composed.problems
-    config = composed.config
-    history = ("item",) if "history" in config["data"]["features"] else ()
+    """A scheme over a backbone, both as conf has them, at the setting."""
+    config: dict[str, Any] = {**base()}
+    history: tuple[str, ...] = ()
+    for group, name in (("model", model), ("backbone", backbone)):
+        own: Any = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
+        config[group] = own.get(group, own)
+        config["features"] = {**config["features"], **own.get("features", {})}
+        history = ("item",) if "data" in own else history
+    config["backbone"]["hidden"], config["features"]["dim"] = [256, 128], 16
     schema = replace(SCHEMA, history=history, prior=("year",) if model == "pepnet" else ())
     statistics = [TargetStatistics((0.2,), (0.4,), 1000)] * len(TASKS)
     data: Any = SimpleNamespace(schema=schema, tasks=list(TASKS), statistics=statistics)
@@ -76,7 +89,7 @@ def batch(schema: Schema, n: int) -> Batch:
     """So many rows; what the ids are makes no difference."""
     ids = torch.ones(n, len(schema.features), dtype=torch.int64)
     nothing, labelled = ids.new_empty(n, 0), torch.ones(n, len(TASKS), dtype=torch.bool)
-    extras = {"prior": ids[:, : len(schema.prior)]} if schema.prior else {}
+    extras: dict[str, Any] = {"prior": ids[:, : len(schema.prior)]} if schema.prior else {}
     if schema.history:
         extras["history"] = torch.ones(n, LENGTH, len(schema.history), dtype=torch.int64)
         extras["history_mask"] = torch.ones(n, LENGTH, dtype=torch.bool)
@@ -91,9 +104,8 @@ def flops(module: MultiTaskModule, n: int) -> int:
     return int(counter.get_total_flops())
 
 
-def cost(model: str, backbone: str) -> Cost:
-    """What a scheme over a backbone takes."""
-    module = build(model, backbone)
+def cost(module: MultiTaskModule) -> Cost:
+    """What a model takes."""
     tables = sum(parameter.numel() for parameter in module.features.parameters())
     every = sum(parameter.numel() for parameter in module.parameters())
     # What a batch costs whatever its size, as penalties on weights do, is no row's.
@@ -115,16 +127,16 @@ def table(group: str, costs: Sequence[tuple[str, Cost]]) -> str:
 def tables() -> dict[str, str]:
     """Both tables by their names in the page."""
     return {
-        "model": table("model", [(name, cost(name, "mlp")) for name in names("model")]),
-        "backbone": table("backbone", [(name, cost("hard_sharing", name)) for name in names("backbone")]),
+        "model": table("model", [(name, cost(build(name, "mlp"))) for name in names("model")]),
+        "backbone": table("backbone", [(name, cost(build("hard_sharing", name))) for name in names("backbone")]),
     }
 
 
 def update(page: str, made: dict[str, str]) -> str:
     """The page with these tables in place of its own."""
     for name, text in made.items():
-        block = re.compile(rf"(<!-- costs: {name} .*?-->\n).*?(\n<!-- end -->)", re.DOTALL)
-        page, n = block.subn(lambda found, text=text: f"{found[1]}{text}{found[2]}", page)
+        block = re.compile(rf"(<!-- costs: {name} .*?-->\n).*?(<!-- end -->)", re.DOTALL)
+        page, n = block.subn(rf"\g<1>{text}\n\g<2>", page)
         assert n == 1, f"the page has {n} tables of {name}, not one"
     return page
 

@@ -49,7 +49,8 @@ def interact(layer, tokens, heads, width):
 def reference(backbone, view, heads, width):
     rows = []
     for embedded, dense in zip(view.fields, view.dense, strict=True):
-        columns = [[number * v for v in vector] for number, vector in zip(dense, backbone.encoder.columns, strict=True)]
+        vectors = backbone.encoder.columns if len(dense) else ()
+        columns = [[number * v for v in vector] for number, vector in zip(dense, vectors, strict=True)]
         tokens = [list(e) for e in embedded] + columns
         for layer in backbone.encoder.layers:
             tokens = interact(layer, tokens, heads, width)

@@ -42,6 +42,15 @@ def test_widths_are_those_of_the_stages(make, hidden):
     assert backbone(VIEW).shape == (7, backbone.width)
 
 
+@pytest.mark.parametrize("n_dense", [0, 2])
+@pytest.mark.parametrize("make", [MLP, FM, *CROSSING])
+def test_every_parameter_is_reached(make, n_dense):
+    """Where one is not, as a vector for columns that are not there, several ranks wait for its gradient."""
+    backbone = make(InputSpec(FIELDS, dim=3, n_dense=n_dense), hidden=[5])
+    backbone(View(VIEW.fields, VIEW.dense[:, :n_dense])).sum().backward()
+    assert [name for name, p in backbone.named_parameters() if p.grad is None] == []
+
+
 @pytest.mark.parametrize("make", [MLP, FM, *CROSSING])
 def test_norm_and_activation_reach_every_layer(make):
     backbone = make(INPUTS, hidden=[8, 5], dropout=0.1, norm="batch", activation="tanh")

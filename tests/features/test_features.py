@@ -50,6 +50,15 @@ def test_penalty_is_the_mean_squared_norm_of_the_rows_looked_up(schema, make_bat
     assert {i for i in range(12) if touched[i]} == looked_up - {0}  # id 0 is zero and stays
 
 
+def test_penalty_of_a_part_of_a_batch_is_a_mean_over_the_whole(schema, make_batch):
+    """What each rank has of a batch adds up to the penalty of all of it."""
+    features, batch = Features(schema, 2, dim=3, l2=0.7, init_std=1.0), make_batch(schema)
+    whole, parts = features(batch).penalty, [batch.select(rows) for rows in torch.arange(16).split([5, 11])]
+    for part in parts:
+        part.rows_global = 16
+    torch.testing.assert_close(sum(features(part).penalty for part in parts), whole)
+
+
 def test_history_looks_up_the_same_tables(make_batch):
     schema = Schema(
         (Feature("user", "categorical", "user", size=4), Feature("item", "categorical", "item", size=6)),

@@ -71,6 +71,13 @@ def test_widths_follow_the_power_of_the_frequency(counts, dim, power):
     }
 
 
+@pytest.mark.parametrize(("dim", "levels"), [(6, [1, 2, 3, 6]), (3, [1, 2, 3]), (1, [1]), (20, [3, 5, 10, 20])])
+def test_halves_of_odd_widths_are_rounded_up(dim, levels):
+    counts = torch.arange(1, 10_001)
+    assert widths_by_count([counts], dim, 1.0).unique().tolist() == levels
+    assert widths_by_count([counts], dim, 9.0).min() == levels[0]
+
+
 @pytest.mark.parametrize(("views", "n_views"), [("shared", 1), ("per_task", 2), ("both", 3)])
 def test_fields_are_the_levels_side_by_side(schema, make_batch, views, n_views):
     features, batch = narrow(schema, views=views), make_batch(schema)

@@ -114,8 +114,7 @@ def in_batch(users, items, names, y, labelled, group, log_q):
     for i in known:
         scores = []
         for j in known:
-            repeated = j != i and (names[j] == names[i] or (group[j] == group[i] and y[j] > 0))
-            if not repeated:
+            if j == i or group[j] != group[i] or y[j] == 0:
                 scores.append(users[i] @ items[j] - (math.log(q[names[j]]) if log_q else 0))
         own = users[i] @ items[i] - (math.log(q[names[i]]) if log_q else 0)
         losses[i] = -y[i] * (own - torch.stack(scores).logsumexp(0))
@@ -140,6 +139,20 @@ def test_the_items_of_the_batch_compete_for_each_user(seed, log_q):
     torch.testing.assert_close(found, known, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(head.predict(raw), (h[:, 3:7] * h[:, 7:]).sum(1))
     assert not list(head.parameters())  # of which none could be learnt
+
+
+@pytest.mark.parametrize(("log_q", "best"), [(False, [1, 1, 1, 1]), (True, [8, 4, 2, 1])])
+def test_log_q_is_the_difference_between_what_users_choose_and_what_they_choose_beyond_popularity(log_q, best):
+    """Users who are all alike choose items by their popularity alone: the loss is least at its logarithm, or at 0."""
+    names = torch.arange(4).repeat_interleave(torch.tensor([8, 4, 2, 1]))
+    batch = rows(15, labelled=1.1)
+    batch.group = torch.arange(15)
+    head = make(negatives="batch", sides=5, log_q=log_q)
+    scores = torch.tensor(best).log().requires_grad_()
+    users = torch.eye(5)[:1].expand(15, -1)
+    items = torch.cat([scores[:, None], torch.eye(4)], dim=1)[names]
+    losses = head.loss(torch.cat([users, items], dim=1), torch.ones(15, 1), batch)
+    assert torch.autograd.grad(losses.sum(), scores)[0].abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,18 @@ def test_mrr_of_equal_predictions_is_its_mean_over_all_orders(preds, target):
     assert got == pytest.approx(np.mean(ranks))
 
 
+def test_mrr_leaves_out_groups_whose_rows_are_all_wanted():
+    """The first wanted row of such a group is its first row in any order; in grades from 1 on all groups are such."""
+    preds, target, group = rows(3)
+    wanted = torch.tensor([1.0, 2.0, 3.0]).double()
+    more = [torch.cat(x) for x in ((preds, wanted), (target, wanted), (group, torch.full((3,), 900)))]
+    assert of(*more)["mrr"] == of(preds, target, group)["mrr"]
+    grades = of(preds, target + 1, group)
+    assert math.isnan(grades["mrr"])
+    assert grades["group_coverage"] == 1
+    assert 0 < grades["ndcg_at_10"] < 1
+
+
 def test_a_constant_gains_nothing_from_the_order_of_the_rows():
     preds, target, group = rows(0)
     first = target.argsort(descending=True)

@@ -41,12 +41,23 @@ NEEDS = {
     "pepnet": ["++data.prior=[gender]"],
     "task_transformer": ["model.dropout=0"],
 }
+#: what a backbone has that is drawn by chance; histories are short, so that rows of either rank read some
+PRODUCTS, EVENTS = ["backbone.product_dropout=0"], ["data.features.history.length=3"]
+BACKBONES: dict[str, list[str]] = {
+    "autoint": [],
+    "dcn_v2": [],
+    "deepfm": PRODUCTS,
+    "din": [*PRODUCTS, *EVENTS],
+    "gru": [*PRODUCTS, *EVENTS, "backbone.history_dropout=0"],
+    "mlp": [],
+    "sasrec": [*PRODUCTS, *EVENTS, "backbone.history_dropout=0"],
+    "two_tower": [],
+}
 SETTINGS = [
     "trainer=ddp_cpu",
     "trainer.precision=64-true",
     "features.dropout=0",
     "backbone.dropout=0",
-    "backbone.product_dropout=0",
     "features.l2=0.1",
     "optimizer=sgd",
     "optimizer.lr=1e-2",
@@ -59,16 +70,27 @@ SETTINGS = [
 ]
 
 
-@pytest.fixture
-def configs(compose: Callable[..., dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def schemes() -> dict[str, list[str]]:
     wanted = {model: [f"model={model}", *NEEDS.get(model, ()), *PLAIN] for model in MODELS}
     wanted["batch_norm"] = ["model=soft_sharing", "backbone.norm=batch", "backbone.activation=prelu", *PLAIN]
     wanted["negatives"] = ["model=soft_sharing", "model.strength=0.1", "model.embedding_strength=0.1", *DRAWN]
-    return {name: compose(*SETTINGS, *overrides) for name, overrides in wanted.items()}
+    return {name: [*overrides, *PRODUCTS] for name, overrides in wanted.items()}
+
+
+def backbones() -> dict[str, list[str]]:
+    assert {*BACKBONES, "fm"} == {path.stem for path in (ROOT / "conf/backbone").glob("*.yaml")}
+    return {name: [f"backbone={name}", "model=mmoe", *more, *PLAIN] for name, more in BACKBONES.items()}
 
 
 @pytest.mark.timeout(900)
-def test_two_ranks_equal_one(configs: dict[str, dict[str, Any]], tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize("members", [schemes, pytest.param(backbones, marks=pytest.mark.slow)])
+def test_two_ranks_equal_one(
+    members: Callable[[], dict[str, list[str]]],
+    compose: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configs = {name: compose(*SETTINGS, *overrides) for name, overrides in members().items()}
     (tmp_path / "configs.json").write_text(json.dumps(configs))
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(

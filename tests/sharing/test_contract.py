@@ -97,7 +97,17 @@ def test_nothing_of_a_batch_is_kept_on_the_scheme(module, schema, make_batch):
     assert dict(vars(module.sharing)) == before
 
 
-def test_a_tiny_batch_is_learnt_by_heart(module, schema, make_batch):
+# With fm and on the other views it takes the same way longer.
+BY_HEART = [
+    pytest.param(*case, marks=() if case[2] == "mlp" and case[1] == members.scheme(case[0])[1][0] else pytest.mark.slow)
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize(("name", "views", "backbone"), BY_HEART)
+def test_a_tiny_batch_is_learnt_by_heart(name, views, backbone, schema, make_batch, make_module):
+    sharing, _ = members.scheme(name)
+    module = make_module(schema, TASKS, sharing, members.backbone(backbone), views=views)
     batch = make_batch(schema, n=8, n_tasks=3)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
     for _ in range(300):

@@ -100,6 +100,19 @@ def test_one_row_by_hand():
     assert float(table.weight.detach()[1]) == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_closure_is_called_with_gradients_and_its_loss_handed_back():
+    table = torch.nn.Embedding(3, 1, sparse=True)
+    optimizer, before = SparseAdam(table.parameters(), lr=0.5), table.weight.detach().clone()
+
+    def closure():
+        loss = table(torch.tensor([1])).sum() - before[1, 0] + 7
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == pytest.approx(7)
+    assert (table.weight != before).flatten().tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize("form", FORMS, ids=["plain", "hashed", "narrow"])
 def test_a_run_goes_on_from_a_checkpoint(schema, make_module, make_data, tmp_path, form):
     def trainer(epochs):

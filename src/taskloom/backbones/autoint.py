@@ -58,13 +58,15 @@ class Attend(Encoder):
         self.layers = nn.ModuleList(Interact(a, width, heads) for a in widths[:-1])
         self.dropout = nn.Dropout(dropout)
         # About the size of embeddings, so that attention does not begin with the columns alone.
-        self.columns = nn.Parameter(torch.empty(inputs.n_dense, inputs.dim).normal_(std=0.05))
+        columns = torch.empty(inputs.n_dense, inputs.dim).normal_(std=0.05)
+        # None without dense columns: a parameter that no loss reaches is one that two ranks wait for.
+        self.columns = nn.Parameter(columns) if inputs.n_dense else None
         self.width = (len(inputs.fields) + inputs.n_dense) * width
 
     def forward(self, view: View) -> tuple[None, Tensor]:
         """(B, F, D) and (B, C) to (B, (F + C) width)."""
         tokens = view.fields
-        if view.dense.shape[1]:
+        if self.columns is not None:
             columns = view.dense.unsqueeze(2).to(tokens.dtype) * self.columns
             tokens = torch.cat([tokens, columns.to(tokens.dtype)], dim=1)
         for layer in self.layers:

@@ -74,7 +74,7 @@ class CausalTransformer(Pool):
         length = events.shape[1]
         place = torch.arange(length - 1, -1, -1, device=events.device).clamp(max=len(self.positions) - 1)
         x = self.dropout(events * self.scale + self.positions[place]).masked_fill(~mask.unsqueeze(2), 0)
-        # A hidden event may look at itself: one that may look at nothing would be nan, and so would its gradient.
+        # A hidden event may look at itself: of one that may look at nothing some kernels make zeros and others nan.
         itself = torch.eye(length, dtype=torch.bool, device=events.device)
         allowed = (mask.unsqueeze(1) & torch.ones_like(itself).tril()) | itself
         for n, block in enumerate(self.blocks, 1):

@@ -7,6 +7,7 @@ from typing import Any
 
 from taskloom.config.accelerator import check_accelerator
 from taskloom.config.embeddings import check_embeddings
+from taskloom.config.network import check_network
 from taskloom.config.plugins import load_plugins
 from taskloom.config.schema import COLLECTIONS, NODES, TrainConfig
 from taskloom.config.targets import check_nodes, locate
@@ -44,6 +45,8 @@ def preflight(config: dict[str, Any], sections: Collection[str] | None = None) -
         problems += _check_fit(config)
     if not wrong & {"features", "optimizer", "parameter_groups", "trainer"}:
         problems += check_embeddings(config)
+    if sections is None and not wrong & {"callbacks", "data"}:
+        problems += _check_callbacks(config)
     if sections is None and "floors" not in wrong:
         problems += _check_floors(config["floors"], config.get("data"))
     if "trainer" not in wrong:
@@ -186,8 +189,34 @@ def _check_columns(data: Mapping[str, Any], names: Any) -> Iterator[Problem]:
         yield Problem(str(error).partition(":")[0], str(error))
 
 
+def _check_callbacks(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Whether the callbacks are there that no training of ours does without."""
+    if str(config["data"]["_target_"]).startswith("taskloom.data."):
+        for name, what in (("checkpoint", "goes on from"), ("best", "takes its best epoch from")):
+            if config["callbacks"].get(name) is None:
+                path = f"callbacks.{name}"
+                yield Problem(path, f"{path} is missing: a run {what} what it keeps; leave it in, others may be null")
+
+
 def _check_fit(config: Mapping[str, Any]) -> Iterator[Problem]:
     """Whether sharing scheme and backbone, whose own nodes are right, suit the features, the tasks and the data."""
+    problems = list(_check_parts(config))
+    yield from problems
+    data = config["data"]
+    if not problems and str(data["_target_"]).startswith("taskloom.data."):
+        yield from check_network(config, _tasks_of(config))
+
+
+def _tasks_of(config: Mapping[str, Any]) -> list[Task]:
+    """The tasks that are to be trained, where the data config is for our own DataModule."""
+    from taskloom.data.spec import parse_tasks
+
+    data = config["data"]
+    return select_tasks(parse_tasks(data["tasks"])[0], config["tasks"] or data.get("default_tasks"))
+
+
+def _check_parts(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the classes of scheme and backbone alone say of the features, the tasks and the data."""
     scheme, backbone = locate(config["model"]["_target_"]), locate(config["backbone"]["_target_"])
     if hasattr(scheme, "check_views"):
         try:
@@ -197,13 +226,10 @@ def _check_fit(config: Mapping[str, Any]) -> Iterator[Problem]:
     data = config["data"]
     if not str(data["_target_"]).startswith("taskloom.data."):
         return
-    from taskloom.data.spec import parse_tasks
-
     if hasattr(scheme, "check_tasks"):
-        tasks = select_tasks(parse_tasks(data["tasks"])[0], config["tasks"] or data.get("default_tasks"))
         arguments = {key: value for key, value in config["model"].items() if key != "_target_"}
         try:
-            scheme.check_tasks(tasks, arguments)
+            scheme.check_tasks(_tasks_of(config), arguments)
         except ConfigError as error:
             yield Problem("model", str(error))
     if getattr(scheme, "reads_prior", False) and not data.get("prior"):

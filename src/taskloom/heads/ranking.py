@@ -37,17 +37,20 @@ class RankingHead(Head):
     .. math:: s_{ij} = \langle u_i, v_j \rangle - \log q_j, \qquad
               \ell_i = -y_i \log \frac{e^{s_{ii}}}{\sum_{j \in C_i} e^{s_{ij}}}
 
-    Not in :math:`C_i` are the other rows of the same item and the user's other positive ones. A head sees no ids: two
-    items are the same where their vectors are alike, which dropout in the item's side hides. With ``log_q``, q is the
-    share of the batch's rows that have the item, so that an item competes as often as there are others, not as often
-    as it is popular; otherwise :math:`\log q = 0`.
+    :math:`C_i` has all rows but the user's other positive ones. As in the source, other rows of the row's own item are
+    in it: without them popular items would not be pushed down by their own rows. Scores tend, up to a constant, to
+    :math:`\log P(v \mid u) - \log P(v)`, with P as in the batches. With ``log_q``, q is the share of the batch's rows
+    that have the item: each item then competes once, not as often as it is popular, and scores tend to
+    :math:`\log P(v \mid u)`. A head sees no ids: for q, two items are the same where their vectors are alike, which
+    dropout in the item's side hides.
 
     On several ranks only the rows of one rank compete with each other, so that two ranks are not one.
 
     Sources: Cao et al. 2007, "Learning to rank: from pairwise approach to listwise approach" (ListNet), with the
     target of Bruch et al. 2019, "An Analysis of the Softmax Cross Entropy Loss for Learning-to-Rank with Binary
     Relevance"; Yi et al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations".
-    Deviation from the last: q is counted in the batch, not over the stream of all batches.
+    Deviations from the last: q is counted in the batch, not over the stream of all batches; a user's other positive
+    rows do not compete.
 
     Args:
         task: its target is a relevance >= 0; rows of 0 are not wanted.
@@ -55,7 +58,7 @@ class RankingHead(Head):
         width: R, the width of h.
         wide: leading channels of h that are the wide part.
         negatives: ``group`` or ``batch``.
-        log_q: whether what popular items gain from being in many rows is taken back; of ``batch`` only.
+        log_q: whether what popular items lose by competing in many rows is given back; of ``batch`` only.
         sides: d, the width of either side's vector; 0 where the backbone has no two sides.
         arguments: those of Head.
 
@@ -116,10 +119,10 @@ class RankingHead(Head):
     def _in_batch(self, raw: Tensor, y: Tensor, labelled: Tensor, group: Tensor) -> Tensor:
         users, items = raw.chunk(2, dim=1)
         scores = users @ items.T
-        item = _numbers(items.detach())
-        out = (item[:, None] == item) | ((group[:, None] == group) & (y > 0)) | ~labelled
+        out = ((group[:, None] == group) & (y > 0)) | ~labelled
         out.fill_diagonal_(False)
         if self.log_q:
+            item = _numbers(items.detach())
             rows = item[labelled].bincount(minlength=len(item))[item].clamp_min(1)
             scores = scores - (rows / labelled.sum().clamp_min(1)).log()
         return y * (scores.masked_fill(out, _NOTHING).logsumexp(1) - scores.diagonal())
@@ -132,7 +135,7 @@ class RankingHead(Head):
         return (users * items).sum(1)
 
     def metrics(self) -> dict[str, MetricSpec]:
-        """NDCG at 10 within groups (main), MRR, and the share of groups that they speak for."""
+        """NDCG at 10 within groups (main), MRR, and the share of groups that NDCG speaks for."""
         return group_ranking_metrics()
 
 

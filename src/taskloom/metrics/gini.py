@@ -20,6 +20,7 @@ class NormalisedGini(Metric):
     Deviations: none; the area between two Lorenz curves is written as a sum over ranks.
 
     Example:
+        >>> import torch
         >>> metric = NormalisedGini()
         >>> metric.update(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0.0, 0.0, 9.0, 3.0]))
         >>> round(metric.compute().item(), 4)  # 9 (0.5) + 3 (1.5), over 9 (1.5) + 3 (0.5) - 0

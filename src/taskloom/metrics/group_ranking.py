@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from taskloom.metrics.grouped_auc import GroupedMetric
-from taskloom.metrics.spec import MetricSpec
+from taskloom.metrics.spec import MetricSpec, both_classes
 from taskloom.metrics.zero_inflated import varies
 
 
@@ -76,7 +76,8 @@ class GroupedMRR(_ByGroup):
 
     .. math:: \binom{m - f}{r - 1} \Big/ \binom{m}{r}
 
-    Groups whose rows are all equally relevant are left out; NaN where no group is left.
+    Groups whose rows are all relevant, or none of them, are left out: whatever the order, the first is found at once or
+    never. NaN where no group is left, as where every row has y > 0 (grades from 1 on).
 
     Source: Voorhees 1999, "The TREC-8 Question Answering Track Report"; ties: McSherry & Najork 2008.
 
@@ -91,7 +92,7 @@ class GroupedMRR(_ByGroup):
         """The mean over the groups of all rows so far, a scalar."""
         preds, target, group = self._rows()
         order, place, tie = _ranked(preds, group)
-        judged = self._judged(target, group)
+        judged = self._judged((target > 0).double(), group)
         group, relevant = group[order], (target[order] > 0).double()
         m, n = tie.bincount(), len(tie)
         r = relevant.new_zeros(len(m)).index_add(0, tie, relevant)
@@ -108,7 +109,9 @@ class GroupedMRR(_ByGroup):
 
 
 class GroupCoverage(_ByGroup):
-    """Share of the groups that have rows of different relevance: those that NDCG and MRR speak for.
+    """Share of the groups that have rows of different relevance: those that NDCG speaks for.
+
+    MRR speaks for those of them that have a row with y = 0, too: all of them where relevance is 0 or 1.
 
     Example:
         >>> metric = GroupCoverage()
@@ -126,7 +129,7 @@ class GroupCoverage(_ByGroup):
 
 
 def group_ranking_metrics() -> dict[str, MetricSpec]:
-    """NDCG at 10 (the main one) and MRR within groups, and the share of groups that they speak for.
+    """NDCG at 10 (the main one) and MRR within groups, and the share of groups that NDCG speaks for.
 
     Example:
         >>> list(group_ranking_metrics())
@@ -134,7 +137,7 @@ def group_ranking_metrics() -> dict[str, MetricSpec]:
     """
     return {
         "ndcg_at_10": MetricSpec(GroupedNDCG(k=10), True, main=True, grouped=True, ranks=True, defined=varies),
-        "mrr": MetricSpec(GroupedMRR(), True, grouped=True, ranks=True, defined=varies),
+        "mrr": MetricSpec(GroupedMRR(), True, grouped=True, ranks=True, defined=both_classes),
         "group_coverage": MetricSpec(GroupCoverage(), None, grouped=True, ranks=True),
     }
 

@@ -70,8 +70,9 @@ class AdaTT(Sharing):
         h, representation = [x] * n_tasks, [x]
         if len(self.levels):
             outputs = self.levels[-1](read)
-            own = [cut(r) for r in read[:n_tasks]]
-            h, representation = self.private(own, outputs), [*own, *outputs]
+            alone = len(self.levels) == 1  # all gates read x then, in which their gradients may be at odds
+            own = [cut(x)] * n_tasks if alone else [cut(r) for r in read[:n_tasks]]
+            h, representation = self.private(own, outputs), [*(own[:1] if alone else own), *outputs]
         representation += [] if wide is None else [wide]
         return Shared(beside(wide, torch.stack(h, dim=1)), tuple(representation), x.new_zeros(()))
 

@@ -131,7 +131,8 @@ class AITM(Sharing):
         pairs = [pair for pair in pairs if all(self.tasks[k].kind == "binary" for k in pair)]
         if not pairs or not self.strength:
             return None
-        excess = [(raw[k].float().sigmoid() - raw[one].float().sigmoid()).clamp_min(0).sum() for k, one in pairs]
+        wide = torch.promote_types(raw[0].dtype, torch.float32)
+        excess = [(raw[k].to(wide).sigmoid() - raw[one].to(wide).sigmoid()).clamp_min(0).sum() for k, one in pairs]
         return self.strength * torch.stack(excess).sum() / n_rows
 
 

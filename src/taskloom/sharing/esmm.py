@@ -53,7 +53,7 @@ class ESMM(Sharing):
         self.order = top_down(tasks, self.parents)
         trunks = [backbone() for _ in tasks]
         self.width, self.wide = trunks[0].width, trunks[0].wide
-        self.sides = getattr(trunks[0], "sides", 0)
+        self.sides = trunks[0].sides
         # What a parent has moves with its children's losses.
         self.upstream = nn.ModuleDict({str(k): trunk for k, trunk in enumerate(trunks) if k in self.parents})
         self.private = nn.ModuleList(nn.Identity() if k in self.parents else trunk for k, trunk in enumerate(trunks))

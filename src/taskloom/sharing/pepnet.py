@@ -64,7 +64,7 @@ class PEPNet(Sharing):
         if not inputs.prior:
             raise ConfigError(
                 "model: pepnet reads a scenario, and the data names none: name the fields that tell it, "
-                "as in '+data.prior=[device]', or choose another model"
+                "as in '++data.prior=[device]', or choose another model"
             )
         prior, places = inputs.places(inputs.prior), _personal_places(inputs, personal)
         self.register_buffer("prior", torch.tensor(prior), persistent=False)
@@ -133,7 +133,8 @@ class _ScaleGate(nn.Module):
 
     def forward(self, read: Tensor) -> Tensor:
         """(B, width_in) to factors (B, width_out)."""
-        return SCALE * self.layer(self.hidden(read).relu()).float().sigmoid()
+        logits = self.layer(self.hidden(read).relu())
+        return SCALE * logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
 
 
 def _personal_places(inputs: InputSpec, names: Sequence[str] | None) -> list[int]:

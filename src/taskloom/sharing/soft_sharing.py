@@ -78,8 +78,8 @@ class SoftSharing(Sharing):
         if self.strength:
             penalty = penalty + self.strength * (self.distance() if self.kind == "l2" else self.trace_norm())
         if self.embedding_strength and embedded.n_views > 1:
-            rows = pairwise_distance(embedded.fields.float(), dim=1) / embedded.n_rows
-            penalty = penalty + self.embedding_strength * rows
+            fields = embedded.fields.to(torch.promote_types(embedded.fields.dtype, torch.float32))
+            penalty = penalty + self.embedding_strength * pairwise_distance(fields, dim=1) / embedded.n_rows
         representation = embedded.tensors() if embedded.n_views == 1 else ()
         return Shared(h, representation, penalty)
 

@@ -107,15 +107,16 @@ def make_module(config: Config, data: DataModule) -> MultiTaskModule:
 
 
 def make_callbacks(config: Config, checkpoints: Path) -> dict[str, Callback]:
-    """The callbacks of the config by name; ``checkpoint`` and ``best`` know where checkpoints lie."""
+    """The callbacks of the config by name, less those set to null; two of them know where checkpoints lie."""
     made: dict[str, Callback] = {}
-    for name in config["callbacks"]:
+    for name in (name for name, node in config["callbacks"].items() if node is not None):
         runtime = {"folder": checkpoints} if name in ("checkpoint", "best") else {}
         made[name] = make(config, f"callbacks.{name}", runtime)
     return made
 
 
 def make_loggers(config: Config, folder: Path) -> list[Logger]:
-    """The loggers of the config beside metrics.jsonl."""
-    made = [make(config, f"logger.{name}", {"folder": folder, "config": config}) for name in config["logger"]]
+    """The loggers of the config beside metrics.jsonl, less those set to null."""
+    named = [name for name, node in config["logger"].items() if node is not None]
+    made = [make(config, f"logger.{name}", {"folder": folder, "config": config}) for name in named]
     return [logger for logger in made if logger is not None]
