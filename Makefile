@@ -1,5 +1,6 @@
 # What a person would type, with an environment around it. `make` alone lists the targets.
 # ARGS reaches the programme: make train ARGS="model=hard_sharing seed=3"
+# JOBS is the number of test processes: make test JOBS=8
 # PYTHON picks the interpreter for a new .venv: make train PYTHON=/opt/python3.12/bin/python3
 
 .DEFAULT_GOAL := help
@@ -8,6 +9,9 @@
 ARGS ?=
 PYTHON ?=
 RUN = .venv/bin/python
+# So many processes of tests, each with one thread: two threads that share a core wait for each other most of the time.
+JOBS ?= 2
+TEST = OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile
 STAMP = .venv/.installed
 UNFINISHED = .venv/.unfinished
 
@@ -30,10 +34,10 @@ benchmark: $(STAMP) ## rows/s of the training loop beside a bare PyTorch loop (d
 	$(RUN) scripts/benchmark.py $(or $(strip $(ARGS)),model=hard_sharing)
 
 test: $(STAMP) ## the tests, less the slow ones
-	$(RUN) -m pytest -m "not slow" $(ARGS)
+	$(TEST) -m "not slow" $(ARGS)
 
 test-all: $(STAMP) ## every test
-	$(RUN) -m pytest $(ARGS)
+	$(TEST) $(ARGS)
 
 lint: $(STAMP) ## ruff: rules and formatting
 	$(RUN) -m ruff check .

@@ -106,8 +106,10 @@ def test_train_passes_args_on_and_names_a_model_once(project: Project, arguments
 
 
 def test_the_fast_suite_leaves_the_slow_tests_out(project: Project) -> None:
-    assert last_line(project.make("-n", "test")) == '.venv/bin/python -m pytest -m "not slow"'
-    assert last_line(project.make("-n", "test-all")) == ".venv/bin/python -m pytest"
+    pytest = "OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile"
+    assert last_line(project.make("-n", "test")) == f'{pytest} -m "not slow"'
+    assert last_line(project.make("-n", "test-all")) == pytest
+    assert "pytest -n 7 " in last_line(project.make("-n", "test", "JOBS=7"))
 
 
 def test_check_is_lint_types_and_test(project: Project) -> None:

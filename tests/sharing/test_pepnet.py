@@ -165,7 +165,7 @@ def test_what_it_cannot_read_is_said():
     context = InputSpec((Feature("hour", "categorical", "context", size=4),), dim=3, prior=("hour",))
     with pytest.raises(ConfigError, match=r"null takes the first field of .* describes neither; name some of hour"):
         make(inputs=context)
-    with pytest.raises(ConfigError, match=r"reads a scenario, and the data names none: .* '\+data.prior=\[device\]'"):
+    with pytest.raises(ConfigError, match=r"reads a scenario, and the data names none: .* '\+\+data.prior=\[device\]'"):
         make(inputs=replace(INPUTS, prior=()))
 
 

@@ -23,7 +23,7 @@ def check_heads(tasks: Collection[Task]) -> Iterator[Problem]:
         >>> tasks = [Task("like", "bnary"), Task("rating", "regression", options={"hiden": [8]})]
         >>> for problem in check_heads(tasks):
         ...     print(problem.text)
-        data.tasks.like.kind: no head of kind 'bnary'; there are binary, ..., regression; ...
+        data.tasks.like.kind: no head of kind 'bnary'; there are binary, ..., regression, ...
         Unknown key data.tasks.rating.options.hiden: did you mean hidden?
     """
     from taskloom.heads import head_class  # torch, which --help and completion do without
