@@ -134,6 +134,18 @@ def test_representation_cuts_every_path(backbone, hidden):
             torch.testing.assert_close(a, b)
 
 
+def test_with_one_level_all_gates_meet_in_one_tensor():
+    """Else what two tasks want of x through their gates would never be at odds."""
+    scheme, embedded = make(hidden=(4,)), embed()
+    out = scheme(embedded)
+    read = out.representation[0]
+    for k in range(3):
+        assert torch.autograd.grad(out.h[:, k].sum(), read, retain_graph=True)[0].any()
+    deep = make(hidden=(5, 4))(embedded)
+    assert len(out.representation) == 1 + 3
+    assert len(deep.representation) == 3 + 3
+
+
 def test_mixed_precision_keeps_the_outputs_type():
     scheme, embedded = make(own=2, shared=1).float(), embed()
     embedded.fields = embedded.fields.float()

@@ -102,9 +102,12 @@ def test_the_calibrator_is_the_mean_excess_over_the_step_before():
             if p[child] > p[parent]:
                 expected = expected + 0.5 * (p[child] - p[parent]) / 8
     penalty = make().calibration(raw, n_rows=8.0)
-    torch.testing.assert_close(penalty.double(), expected, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(penalty, expected, rtol=1e-12, atol=0)  # in double precision throughout
     one, other = (torch.autograd.grad(x, raw, allow_unused=True) for x in (penalty, expected))
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    half = [r.detach().bfloat16() for r in raw]
+    widened = make().calibration([r.float() for r in half], n_rows=8.0)
+    torch.testing.assert_close(make().calibration(half, n_rows=8.0), widened)
 
 
 def test_the_calibrator_is_left_out_where_there_is_nothing_to_calibrate():

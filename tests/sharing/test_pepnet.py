@@ -66,13 +66,13 @@ def reference(scheme, embedded, personal):
 def test_equals_its_formula_row_by_row(backbone, personal):
     scheme, embedded = make(backbone, personal=personal), embed()
     h, expected = scheme(embedded).h, reference(scheme, embedded, personal or ["user", "item"])
-    torch.testing.assert_close(h, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(h, expected, atol=1e-10, rtol=1e-10)
     direction = torch.randn(h.shape, generator=torch.Generator().manual_seed(3), dtype=h.dtype)
     wanted = [embedded.fields, *scheme.parameters()]
     ours = torch.autograd.grad((h * direction).sum(), wanted)
     theirs = torch.autograd.grad((expected * direction).sum(), wanted)
     for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("backbone", ["mlp", "fm"])

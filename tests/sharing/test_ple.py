@@ -158,7 +158,7 @@ def test_shared_experts_read_the_common_mixture_and_never_a_task_s():
 
 
 def test_more_levels_than_layers_are_refused():
-    with pytest.raises(ConfigError, match=r"model\.levels=3 is more than the 2 layers .* backbone\.hidden"):
+    with pytest.raises(ConfigError, match=r"model\.levels=3 is more than the backbone has layers, 2: .*hidden"):
         make(PLE, MLP, levels=3, **SMALL)
 
 

@@ -178,6 +178,11 @@ def test_a_width_that_the_subspaces_do_not_divide_is_refused():
         made("of other widths", subspaces=4)
 
 
+def test_every_layer_is_asked_for_its_width():
+    with pytest.raises(ConfigError, match="does not divide a layer of width 6"):
+        Sluice(partial(MLP, INPUTS, hidden=[8, 6]), TASKS, 4, 0.9, 0.1)
+
+
 def test_what_is_a_tasks_own():
     sharing = made("of other widths")
     owned = {name for name, _ in sharing.named_parameters() if sharing.owner(name) == 1}

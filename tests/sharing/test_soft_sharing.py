@@ -108,6 +108,23 @@ def test_penalty_is_the_sum_over_pairs(schema, make_batch, make_module, n_tasks)
     torch.testing.assert_close(module.sharing(embedded).penalty, expected)
 
 
+def test_the_penalty_on_embeddings_is_a_mean_over_the_global_batch_in_their_own_precision():
+    """Two ranks equal one only if each divides by n_rows; half precision is widened, double stays."""
+    sharing = SoftSharing(Linear, TASKS, strength=0.0, embedding_strength=0.2)
+    g = torch.Generator().manual_seed(0)
+    fields = torch.randn(6, 2, 4, 3, generator=g, dtype=torch.float64)
+    dense = torch.randn(6, 3, generator=g, dtype=torch.float64)
+    expected = 0.2 * (fields[:, 0] - fields[:, 1]).square().sum() / 2.5
+    penalty = sharing(Embedded(fields, dense, torch.zeros(()), 2.5)).penalty
+    torch.testing.assert_close(penalty, expected, rtol=1e-14, atol=0)
+    rounded = fields.bfloat16()
+    half = sharing(Embedded(rounded, dense, torch.zeros(()), 2.5)).penalty
+    exact = 0.2 * (rounded[:, 0].float() - rounded[:, 1].float()).square().sum() / 2.5
+    torch.testing.assert_close(half, exact)
+    one_view = sharing(Embedded(fields[:, :1], dense, torch.zeros(()), 2.5)).penalty
+    assert one_view == 0
+
+
 def test_pairwise_distance_of_near_equal_tensors_does_not_cancel():
     base = torch.full((2, 4), 1e4)
     base[1] += 1e-2

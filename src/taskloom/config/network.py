@@ -1,5 +1,6 @@
 """The network without memory: what sharing scheme and backbone say of each other, of the features and of the tasks."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -44,7 +45,8 @@ def check_network(config: Mapping[str, Any], tasks: Sequence[Task]) -> Iterator[
         with torch.device("meta"):
             _made(config["model"], backbone=backbone, tasks=tasks)
     except ConfigError as error:
-        yield Problem(str(error).partition(":")[0].partition("=")[0], str(error))
+        path = re.match(r"[\w.]+", str(error))
+        yield Problem(path[0].rstrip(".") if path else "model", str(error))
     except Exception:  # a plugin that needs numbers where there are none; made for good, it speaks for itself
         return
 

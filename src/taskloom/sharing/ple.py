@@ -60,7 +60,7 @@ class PLE(Sharing):
         n_stages = len(first.stages)
         if levels is not None and levels > n_stages:
             raise ConfigError(
-                f"model.levels={levels} is more than the {n_stages} layers of the backbone: lower it, or give "
+                f"model.levels={levels} is more than the backbone has layers, {n_stages}: lower it, or give "
                 "backbone.hidden more widths"
             )
         n_levels = n_stages if levels is None else levels
