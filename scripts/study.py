@@ -134,15 +134,14 @@ def backbones(study: Study) -> list[Member]:
     ]
 
 
-def schemes(study: Study, folder: Path) -> list[Member]:
-    """Every other scheme, on the two backbones whose searches came out best."""
+def schemes(study: Study, folder: Path, only: str = "") -> list[Member]:
+    """Every other scheme with this word in its name, on the two backbones whose searches came out best."""
+    wanted = [name for name in names("model") if name not in ("hard_sharing", *ELSEWHERE) and only in name]
+    if not wanted:
+        return []
     best = sorted(backbones(study), key=lambda member: -best_trial(folder, member)[1])[:2]
     choice = f"backbone=choice({','.join(member.name.partition('.')[2] for member in best)})"
-    return [
-        Member(name, (f"model={name}",), (choice, *SCHEMES.get(name, ())))
-        for name in names("model")
-        if name not in ("hard_sharing", *ELSEWHERE)
-    ]
+    return [Member(name, (f"model={name}",), (choice, *SCHEMES.get(name, ()))) for name in wanted]
 
 
 def train(words: Sequence[str]) -> None:
@@ -184,7 +183,10 @@ def search(study: Study, folder: Path, source: str, only: str, jobs: int) -> Non
     """Looks for each member's settings on a sample, by validation rows."""
     optuna = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={TRIALS}", "hydra.sweeper.pruner=median"]
     common = [*study.chosen, *BASE, f"data.source={source}", *study.search, *optuna, *study.space]
-    for of in (lambda: backbones(study), lambda: schemes(study, folder)):  # schemes follow from the backbones' searches
+    for of in (
+        lambda: backbones(study),
+        lambda: schemes(study, folder, only),
+    ):  # schemes follow from the backbones' searches
         for member in of():
             if only in member.name:
                 sweep(folder / "search" / member.name, [*common, *member.chosen, *member.space], jobs)
@@ -192,7 +194,7 @@ def search(study: Study, folder: Path, source: str, only: str, jobs: int) -> Non
 
 def final(study: Study, folder: Path, source: str, only: str, jobs: int) -> None:
     """Trains each member's best trial on all rows, with three seeds."""
-    for member in [*backbones(study), *schemes(study, folder)]:
+    for member in [*backbones(study), *schemes(study, folder, only)]:
         if only in member.name:
             chosen, _ = best_trial(folder, member)
             whole = [*study.chosen, *BASE, f"data.source={source}", *member.chosen, *chosen]

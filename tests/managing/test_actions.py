@@ -123,7 +123,7 @@ def test_a_person_is_asked(logs: Logs, answer: bytes, code: int, says: str, gone
     asked = False
     while True:
         if not select.select([terminal], [], [], 5)[0]:
-            # A Ctrl-C between Python's look at signals and its read is seen when the read returns: a person types again.
+            # A Ctrl-C between Python's look at signals and its read is seen when the read returns: one types again.
             if asked and answer == b"\x03":
                 os.write(terminal, answer)
             continue
