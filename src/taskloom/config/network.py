@@ -37,10 +37,7 @@ def check_network(config: Mapping[str, Any], tasks: Sequence[Task]) -> Iterator[
             text = f"data.prior: {name!r} is no categorical feature; there are {', '.join(names)}"
             yield Problem("data.prior", text)
             return
-    sides = tuple(feature.side for feature in schema.of_kind("dense"))
-    fields = tuple(schema.fields)
-    inputs = InputSpec(fields, config["features"]["dim"], schema.n_dense, schema.history, schema.prior, sides)
-    backbone = partial(_made, config["backbone"], inputs=inputs)
+    backbone = partial(_made, config["backbone"], inputs=InputSpec.of(schema, config["features"]["dim"]))
     try:
         with torch.device("meta"):
             _made(config["model"], backbone=backbone, tasks=tasks)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from taskloom.schema import Feature
+from taskloom.schema import Feature, Schema
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,12 @@ class InputSpec:
     history: tuple[str, ...] = ()
     prior: tuple[str, ...] = ()
     dense_sides: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, schema: Schema, dim: int) -> "InputSpec":
+        """What a schema's batches look like behind tables of width D."""
+        sides = tuple(feature.side for feature in schema.of_kind("dense") for _ in range(feature.width))
+        return cls(tuple(schema.fields), dim, schema.n_dense, schema.history, schema.prior, sides)
 
     def positions(self, side: str) -> list[int]:
         """Where the fields of a side (user, item, context) stand among the F."""

@@ -79,8 +79,7 @@ class Features(nn.Module):
     ) -> None:
         super().__init__()
         self.schema, self.n_tasks, self.views, self.l2 = schema, n_tasks, views, l2
-        sides = tuple(feature.side for feature in schema.of_kind("dense") for _ in range(feature.width))
-        self.inputs = InputSpec(tuple(schema.fields), dim, schema.n_dense, schema.history, schema.prior, sides)
+        self.inputs = InputSpec.of(schema, dim)
         self.bags = schema.of_kind("bag")
         hashed = [feature.name for feature in schema.fields if hash_above and feature.size > hash_above]
         sizes = [hash_above or 0 if feature.name in hashed else feature.size for feature in schema.fields]
