@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from taskloom.features import Features
+from taskloom.errors import ConfigError
+from taskloom.features import Features, count_ids
 from taskloom.schema import Feature, Schema
 
 
@@ -77,3 +78,48 @@ def test_history_looks_up_the_same_tables(make_batch):
 def test_schema_without_bags_or_dense_columns(make_batch):
     schema = Schema((Feature("user", "categorical", "user", size=4),), targets=("like",))
     assert Features(schema, 1, dim=2)(make_batch(schema, n_tasks=1)).fields.shape == (16, 1, 1, 2)
+
+
+def test_penalty_by_frequency_holds_an_id_in_proportion_to_a_power_of_its_rows(schema, make_batch):
+    """Over all rows, each once: λ times n^ν times the squared norm of the id's row, up to the feature's own scale."""
+    batch = make_batch(schema, n=400)
+    columns = {"categorical": batch.categorical, "bags": batch.bags}
+    options = {"l2": 0.7, "init_std": 1.0, "counts": count_ids(schema, columns)}
+    for power in (0.0, 0.5):
+        features = Features(schema, 2, dim=3, l2_power=power, **options)
+        features(batch).penalty.backward()
+        table, counts = features.tables[0].weight, options["counts"][0]
+        seen = counts > 0
+        held = 2 * 0.7 / 400 * (counts.double() ** power * (400 / seen.sum()) ** (1 - power))[:, None] * table[:12]
+        torch.testing.assert_close(table.grad[:12][seen], held[seen].float())
+
+
+def test_penalty_by_frequency_of_a_bag_is_that_of_its_ids(schema, make_batch):
+    batch = make_batch(schema, n=50)
+    counts = count_ids(schema, {"categorical": batch.categorical, "bags": batch.bags})
+    features = Features(schema, 2, dim=3, l2=1.0, l2_power=0.5, counts=counts, views="per_task", init_std=1.0)
+    fields, weights = features(batch).fields, []
+    for row, bag in enumerate(batch.bags.tolist()):
+        ids = [12 + 9 + 4 + i for i in bag if i]
+        own = [features.holds[start + batch.categorical[row, f]] for f, start in enumerate((0, 12, 21))]
+        weights.append(torch.stack([*own, features.holds[ids].mean() if ids else torch.tensor(0.0)]))
+    expected = (fields.square().sum(3) * torch.stack(weights).unsqueeze(1)).sum() / 50
+    torch.testing.assert_close(features(batch).penalty, expected)
+
+
+def test_penalty_by_frequency_is_of_ids_where_rows_are_hashed(schema, make_batch):
+    batch = make_batch(schema, n=50)
+    options = {"counts": count_ids(schema, {"categorical": batch.categorical, "bags": batch.bags}), "init_std": 1.0}
+    whole = Features(schema, 2, dim=3, l2=1.0, l2_power=0.5, **options)
+    hashed = Features(schema, 2, dim=3, l2=1.0, l2_power=0.5, hash_above=8, **options)
+    assert torch.equal(whole.holds, hashed.holds)
+    held = hashed.holds[batch.categorical + torch.tensor([0, 12, 21])]
+    alone = hashed(batch).fields[:, 0, :3].square().sum(2) * held
+    without = Features(schema, 2, dim=3, l2=1.0, **options)
+    assert hashed(batch).penalty > alone.sum() / 50
+    assert without.holds is None
+
+
+def test_penalty_by_frequency_needs_to_know_how_often_ids_are_seen(schema):
+    with pytest.raises(ConfigError, match=r"features\.l2_power: how often ids are seen is not known"):
+        Features(schema, 2, dim=3, l2=0.1, l2_power=0.5)

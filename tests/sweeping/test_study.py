@@ -115,7 +115,7 @@ def stopped_after(study: optuna.Study, curve: Sequence[float]) -> int | None:
     return None
 
 
-@pytest.mark.parametrize(("name", "latest"), [("median", 2), ("halving", 1), ("hyperband", 9)])
+@pytest.mark.parametrize(("name", "latest"), [("median", 4), ("halving", 1), ("hyperband", 9)])
 def test_a_pruner_stops_what_promises_little(name: str, latest: int) -> None:
     with quiet():
         study = optuna.create_study(direction="maximize", pruner=make_pruner(name, 9), study_name="fixed")
@@ -123,6 +123,14 @@ def test_a_pruner_stops_what_promises_little(name: str, latest: int) -> None:
     ends = [stopped_after(study, CURVES["bad"]) for _ in range(6)]
     assert all(end is not None and end <= latest for end in ends), ends
     assert stopped_after(study, [value + 0.05 for value in CURVES["good"]]) is None
+
+
+def test_median_lets_a_slow_start_catch_up() -> None:
+    with quiet():
+        study = optuna.create_study(direction="maximize", pruner=make_pruner("median", 8), study_name="fixed")
+    assert [stopped_after(study, [0.5] * 8) for _ in range(6)] == [None] * 6
+    assert stopped_after(study, [0.1, 0.2, 0.4, 0.55, 0.6, 0.6, 0.6, 0.6]) is None
+    assert stopped_after(study, [0.1, 0.2, 0.3, 0.4, 0.45, 0.6, 0.6, 0.6]) == 4
 
 
 def test_no_pruner_stops_nothing() -> None:

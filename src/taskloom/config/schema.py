@@ -18,6 +18,7 @@ class FeaturesSection:
     views: Literal["shared", "per_task", "both"]
     l2: NonNegative
     dropout: Fraction
+    l2_power: NonNegative = 1.0
     init_std: Positive = 0.01
     frequency_power: NonNegative = 0.0
     hash_above: Annotated[int, Ge(3)] | None = None  # unknown, and two rows to share

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -11,6 +12,7 @@ from taskloom.distributed import world_size
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import Embedded, InputSpec
 from taskloom.features.hashing import Hashing
+from taskloom.features.penalty import penalty_by_count
 from taskloom.features.tables import Tables, initial_rows
 from taskloom.features.widths import NarrowTable, widths_by_count
 from taskloom.schema import Batch, Feature, Schema
@@ -26,7 +28,12 @@ class Features(nn.Module):
     mean of its ids' rows. The penalty leaves the rows that a batch does not touch alone, unlike weight decay on
     the table:
 
-    .. math:: \Omega = \frac{\lambda}{B} \sum_b \sum_f \lVert e_{bf} \rVert_2^2
+    .. math:: \Omega = \frac{\lambda}{B} \sum_b \sum_f (n_{bf} / \bar n_f)^{\nu - 1} \lVert e_{bf} \rVert_2^2
+
+    with n the training rows of the id looked up, and their mean over the feature's ids. So over an epoch an id's row is
+    held in proportion to :math:`n^\nu`: ν = 1 is a penalty a look-up (Zhou et al. 2008, "Large-scale Parallel
+    Collaborative Filtering for the Netflix Prize"), ν = 0 one an id, as a Gaussian prior; between them as in Rendle et
+    al. 2022, "Revisiting the Performance of iALS on Item Recommendation Benchmarks".
 
     Three ways to a smaller or faster table, each off unless asked for: see ``hashing``, ``widths`` and ``sparse``.
 
@@ -37,13 +44,14 @@ class Features(nn.Module):
         views: ``shared`` (one table, V = 1), ``per_task`` (a table a task, V = K) or ``both`` (V = K + 1, the
             shared one last).
         l2: λ >= 0.
+        l2_power: ν >= 0; a bag's field takes the mean over its ids.
         dropout: share of embedding components that training drops.
         init_std: standard deviation of the initial rows; the row of id 0 (unknown) begins at zero.
         frequency_power: α >= 0: an id that n training rows have is :math:`D (n / n_{max})^\alpha` wide, as
             ``widths_by_count`` rounds it; 0 gives D to all.
         hash_above: features with more ids share so many rows; None gives each id its row.
         sparse: whether the tables' gradients hold the rows looked up alone, for optimisers that take such.
-        counts: of each field, how many training rows have each id; needed where α > 0.
+        counts: of each field, how many training rows have each id; needed where α > 0 or ν != 1.
         meta_from: tables of so many rows and more are left without memory, on the meta device, for
             ``taskloom.training.sharded`` to fill; None fills all.
 
@@ -61,6 +69,8 @@ class Features(nn.Module):
     offsets: Tensor
     history_offsets: Tensor
     places: Tensor | None
+    holds: Tensor | None
+    firsts: Tensor
 
     def __init__(
         self,
@@ -69,6 +79,7 @@ class Features(nn.Module):
         dim: int,
         views: Views = "shared",
         l2: float = 0.0,
+        l2_power: float = 1.0,
         dropout: float = 0.0,
         init_std: float = 0.01,
         frequency_power: float = 0.0,
@@ -96,6 +107,7 @@ class Features(nn.Module):
         n_tables = {"shared": 1, "per_task": n_tasks}.get(views, n_tasks + 1)
         self.starts, self.init_std = starts, init_std
         self.dropout = nn.Dropout(dropout)
+        self._make_holds(counts, l2_power if l2 else 1.0, columns)
         widths = _widths(counts, dim, frequency_power, hashed, meta_from)
         self.register_buffer("places", None, persistent=False)
         if widths is not None:
@@ -110,6 +122,16 @@ class Features(nn.Module):
             nn.init.normal_(table.weight, std=init_std)
             with torch.no_grad():
                 table.weight[starts] = 0
+
+    def _make_holds(self, counts: Sequence[Tensor] | None, power: float, columns: Sequence[str]) -> None:
+        """What multiplies the penalty of each id, hashed or not, and where the ids of each column begin in it."""
+        if power != 1 and counts is None:
+            raise _unknown_counts("l2_power", 1)
+        found = penalty_by_count(counts, power) if counts is not None and power != 1 else None
+        self.register_buffer("holds", found, persistent=False)
+        sizes = {feature.name: feature.size for feature in self.schema.fields}
+        starts = dict(zip(sizes, accumulate(sizes.values(), initial=0), strict=False))
+        self.register_buffer("firsts", torch.tensor([starts[name] for name in columns]), persistent=False)
 
     def _make_narrow(self, widths: Tensor, n_tables: int, sparse: bool) -> None:
         """Tables of rows of several widths, widest first, and where each id's row lies in them.
@@ -139,6 +161,7 @@ class Features(nn.Module):
     def forward(self, batch: Batch) -> Embedded:
         """Looks a batch up: fields (B, V, F, D)."""
         ids, weights = self._ids(batch)
+        held = None if self.holds is None else self.holds[ids + self.firsts].unsqueeze(2)
         ids, fold = self._rows_of(ids, self.offsets, self.hashing)
         events, fold_events = [], None
         if batch.history is not None:
@@ -152,7 +175,10 @@ class Features(nn.Module):
         each = [fold_events(found[1]) if fold_events else found[1] for found in rows] if events else []
         history = torch.stack(each, dim=1) if events else None
         n_rows = batch.rows_global / world_size() if batch.rows_global else float(max(1, len(batch)))
-        penalty = self.l2 * _squared_norm(fields) / n_rows if self.l2 else fields.new_zeros(())
+        penalty = fields.new_zeros(())
+        if self.l2:
+            roots = None if held is None else torch.cat(self._fields(held, weights), dim=1).sqrt().unsqueeze(1)
+            penalty = self.l2 * _squared_norm(fields if roots is None else fields * roots) / n_rows
         return Embedded(self.dropout(fields), batch.dense, penalty, n_rows, history, batch.history_mask, batch.prior)
 
     def _ids(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
@@ -209,6 +235,12 @@ def _hashing(columns: Sequence[str], hashed: Sequence[str], rows: int | None) ->
     return Hashing(each) if any(each) else None
 
 
+def _unknown_counts(option: str, default: int) -> ConfigError:
+    return ConfigError(
+        f"features.{option}: how often ids are seen is not known of this data; set features.{option}={default}"
+    )
+
+
 def _widths(
     counts: Sequence[Tensor] | None, dim: int, power: float, hashed: Sequence[str], meta_from: int | None
 ) -> Tensor | None:
@@ -223,8 +255,6 @@ def _widths(
         other = f"features.hash_above, which hashes {hashed[0]}" if hashed else "trainer=sharded"
         raise ConfigError(f"features.frequency_power does not go with {other}: set one of them to its default")
     if counts is None:
-        raise ConfigError(
-            "features.frequency_power: how often ids are seen is not known of this data; set features.frequency_power=0"
-        )
+        raise _unknown_counts("frequency_power", 0)
     widths = widths_by_count(counts, dim, power)
     return None if bool((widths == dim).all()) else widths

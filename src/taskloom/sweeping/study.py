@@ -87,7 +87,7 @@ def make_pruner(name: str, epochs: int | None) -> BasePruner:
     """What stops trials that promise little, by the objective after each epoch.
 
     ``median``: the best value so far is worse than the median of what earlier trials had after as many epochs,
-    asked from a fifth of the epochs on.
+    asked from half of the epochs on: a setting that regularises is slow at first and ahead at last.
     ``halving``: not in the best third after 1, 3, 9, ... epochs (Jamieson and Talwalkar 2016). ``hyperband``: the
     same in several brackets that begin later and later (Li et al. 2018).
 
@@ -96,7 +96,7 @@ def make_pruner(name: str, epochs: int | None) -> BasePruner:
         epochs: of a whole trial; None takes it from the first that ends.
     """
     if name == "median":
-        return MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=max(1, (epochs or 0) // 5))
+        return MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=max(1, (epochs or 0) // 2))
     if name == "halving":
         return SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
     if name == "hyperband":

@@ -72,7 +72,7 @@ def make_module(config: Config, data: DataModule) -> MultiTaskModule:
     sharded = trainer.get("strategy") == "sharded"
     meta_from = trainer["shard_from"] if sharded else None
     counts = None
-    if config["features"].get("frequency_power"):
+    if config["features"].get("frequency_power") or config["features"].get("l2_power", 1) != 1:
         train = data.store.split("train")
         counts = count_ids(data.schema, {"categorical": train.categorical, "bags": train.bags})
     features = Features(data.schema, len(tasks), **config["features"], counts=counts, meta_from=meta_from)
