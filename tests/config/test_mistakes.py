@@ -95,6 +95,12 @@ ALONE = [
     ("model._target_=toys.__doc__", "toys.__doc__ cannot be called"),
     ("model._target_=5", "model._target_ must be the dotted name of a class or function, got 5"),
     ("~model._target_", "model._target_ is missing: name the class or function to use"),
+    (
+        "+logger.mode=offline",
+        "logger.mode=offline: logger has members, each {_target_: ..., its arguments}; a setting of main is "
+        "logger.main.mode=offline",
+    ),
+    ("+callbacks.patience=3", "callbacks.patience=3: callbacks has members, each {_target_: ..., its arguments}; "),
 ]
 
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import draw_sharing
 import members
+from picture import WIDTH, Spot
 
 DRAWN = draw_sharing.DRAWINGS
 PAGE = (Path(__file__).resolve().parents[2] / "docs/models.md").read_text(encoding="utf-8")
@@ -39,7 +40,7 @@ def test_texts_stay_on_their_cards() -> None:
             x, width = float(text.get("x", 0)), 0.56 * float(text.get("font-size", 0)) * len(text.text or "")
             reach = {"start": (0, width), "end": (width, 0)}.get(str(text.get("text-anchor")), (width / 2, width / 2))
             assert x - reach[0] > 2, (name, text.text)
-            assert x + reach[1] < draw_sharing.WIDTH - 2, (name, text.text)
+            assert x + reach[1] < WIDTH - 2, (name, text.text)
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
@@ -51,7 +52,7 @@ def test_a_section_shows_it_and_says_what_when_and_at_what_cost(name: str) -> No
 
 
 def test_a_shape_is_left_at_its_edge() -> None:
-    box, disc = draw_sharing.Spot(100, 50, 40, 20, ""), draw_sharing.Spot(0, 0, 20, 0, "")
+    box, disc = Spot(100, 50, 40, 20, ""), Spot(0, 0, 20, 0, "")
     assert box.edge((100, 0)) == (100, 40)
     assert box.edge((400, 55)) == (120, 55)
     assert box.edge((400, 100)) == (112, 60)  # not at the corner

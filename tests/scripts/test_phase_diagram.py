@@ -12,7 +12,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import phase_diagram
-from phase_diagram import Grid, RareTask, Run, judge, runs, shown, table
+import phase_map
+import phase_runs
+from phase_diagram import RareTask
+from phase_runs import Grid, Run, runs
+from phase_verdict import judge, shown, table
 from taskloom.data.readers.synthetic_truth import area
 
 SMALL = {"users": 200, "items": 100, "rows": 40_000}
@@ -158,7 +162,7 @@ def test_only_runs_of_the_grid_that_are_done_are_read(tmp_path: Path) -> None:
 def test_the_map_is_drawn_with_every_kind_of_cell(tmp_path: Path) -> None:
     done = made_up({"hard_sharing": {-1.0: -0.05, 0.0: -0.02, 1.0: 0.05}, "stem": {-1.0: -0.02, 0.0: 0.0, 1.0: 0.02}})
     path = tmp_path / "deep" / "map.png"
-    phase_diagram.draw(judge(done), Grid(), path)
+    phase_map.draw(judge(done), Grid(), path)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert [file.name for file in path.parent.iterdir()] == ["map.png"]
 
@@ -170,18 +174,18 @@ def test_a_sweep_is_begun_continued_and_left_alone(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(study, "train", lambda words: asked.append(list(words)))
     grid = Grid(noise=(0.2,), relatedness=(-0.5,), labels=(300,), seeds=(1, 2), schemes=("single_task", "mmoe"))
     sweep = tmp_path / "noise0.2_relatedness-0.5"
-    phase_diagram.train(tmp_path, grid, jobs=1)
+    phase_runs.train(tmp_path, grid, jobs=1)
     assert f"hydra.sweep.dir={sweep}" in asked[0]
     assert {"model=single_task,mmoe", "seed=1,2", "++data.reader.labels=300"} <= {*asked[0]}
     (sweep / "worlds").mkdir(parents=True)
     (sweep / "sweep.json").touch()
-    phase_diagram.train(tmp_path, grid, jobs=1)
+    phase_runs.train(tmp_path, grid, jobs=1)
     assert f"resume={sweep}" in asked[1]
     assert not (sweep / "worlds").exists()
     for seed in grid.seeds:
         for scheme in grid.schemes:
             write(sweep / f"{scheme}{seed}", Run(0.2, -0.5, 300, seed, scheme, 0.7))
-    phase_diagram.train(tmp_path, grid, jobs=1)
+    phase_runs.train(tmp_path, grid, jobs=1)
     assert len(asked) == 2
 
 

@@ -266,8 +266,14 @@ def _check_history(backbone: Any, features: Mapping[str, Any]) -> Iterator[Probl
 
 def _check_section(section: str, value: Any, plugins: list[str]) -> Iterator[Problem]:
     if section in COLLECTIONS and isinstance(value, dict):
+        members = [name for name, node in value.items() if isinstance(node, dict)]
         for name, node in value.items():
-            yield from _check_one(node, f"{section}.{name}", plugins, COLLECTIONS[section])
+            if node is None or isinstance(node, dict):
+                yield from _check_one(node, f"{section}.{name}", plugins, COLLECTIONS[section])
+                continue
+            meant = f"; a setting of {members[0]} is {section}.{members[0]}.{name}={node}" if members else ""
+            text = f"{section}.{name}={node}: {section} has members, each {{_target_: ..., its arguments}}{meant}"
+            yield Problem(f"{section}.{name}", text)
     elif section in NODES:
         yield from _check_one(value, section, plugins, NODES[section])
     else:
