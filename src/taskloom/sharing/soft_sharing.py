@@ -40,7 +40,8 @@ class SoftSharing(Sharing):
         tasks: the K tasks, in order.
         strength: λ >= 0. 0 leaves the tasks alone; as λ grows, l2 makes the trunks one, and the trace norm makes
             them multiples of one and then takes them to zero.
-        embedding_strength: μ >= 0, for the embedding rows; always the squared distance.
+        embedding_strength: μ >= 0, for the embedding rows of fields, not of earlier events; always the squared
+            distance.
         penalty: ``l2``, the squared distance, or ``trace_norm``.
         layers: of the trunk, those that λ draws together: ``encoder``, and the stages by number from 0; null takes
             all.
