@@ -1,5 +1,6 @@
 """Small networks and batches that tests of every room build on."""
 
+import signal
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,16 @@ from taskloom.training.schedules import constant
 
 LIKE = Task("like", kind="binary")
 RATING = Task("rating", kind="regression")
+
+
+def pytest_configure() -> None:
+    """Listens to Ctrl-C, as all that is started here then does too.
+
+    A shell has what it starts in the background (``make test &``) ignore it, and Python keeps to that: commands under
+    test would never end.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -168,13 +168,8 @@ def test_serial_takes_a_job_when_the_one_before_has_ended(prepare: Callable[...,
 
 def test_serial_ends_where_it_is_interrupted(prepare: Callable[..., Any], tmp_path: Path) -> None:
     launcher = prepare(SerialLauncher())
-    # A shell lets what it starts in the background ignore Ctrl-C, and Python then does.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            launcher.launch(jobs("nothing", "interrupt", "nothing"), 0)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        launcher.launch(jobs("nothing", "interrupt", "nothing"), 0)
     assert not (tmp_path / "sweep" / "x-2").exists()
 
 
