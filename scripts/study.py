@@ -55,6 +55,8 @@ RATINGS = ("optimizer.lr=tag(log,interval(5e-4,5e-3))", "features.l2=tag(log,int
 BATCH = "data.batch_size=1024"
 #: chosen with hard_sharing on fm, by validation rows of MovieLens-1M: see docs/results.md
 BY_FREQUENCY, PRODUCT_DROPOUT = "features.l2_power=0.3", "backbone.product_dropout=0.1"
+#: what products want, by the same rows: a peak that twelve trials over the range above miss
+PRODUCT_L2 = "features.l2=tag(log,interval(0.1,0.6))"
 TABLE = (
     "optimizer.lr=tag(log,interval(5e-4,5e-3))",
     "features.l2=tag(log,interval(1e-3,0.1))",
@@ -143,15 +145,17 @@ def names(group: str) -> list[str]:
 def backbones(study: Study) -> list[Member]:
     """Every backbone under hard sharing."""
     return [
-        Member(f"hard_sharing.{name}", ("model=hard_sharing", f"backbone={name}", *for_ratings(study, name)))
+        Member(f"hard_sharing.{name}", ("model=hard_sharing", f"backbone={name}", *fixed), space)
         for name in study.backbones or names("backbone")
+        for fixed, space in [for_ratings(study, name)]
     ]
 
 
-def for_ratings(study: Study, *chosen: str) -> tuple[str, ...]:
-    """What these backbones have set for ratings: the dropout of products, where all of them have products."""
+def for_ratings(study: Study, *chosen: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is set for ratings and what is searched there, where all of these backbones have products."""
     files = [(ROOT / "conf/backbone" / f"{name}.yaml").read_text(encoding="utf-8") for name in chosen]
-    return (PRODUCT_DROPOUT,) if BY_FREQUENCY in study.chosen and all("product_dropout" in x for x in files) else ()
+    products = BY_FREQUENCY in study.chosen and all("product_dropout" in text for text in files)
+    return ((PRODUCT_DROPOUT,), (PRODUCT_L2,)) if products else ((), ())
 
 
 def schemes(study: Study, folder: Path, only: str = "") -> list[Member]:
@@ -161,8 +165,8 @@ def schemes(study: Study, folder: Path, only: str = "") -> list[Member]:
         return []
     best = sorted(backbones(study), key=lambda member: -best_trial(folder, member)[1])[:2]
     found = [member.name.partition(".")[2] for member in best]
-    choice, common = f"backbone=choice({','.join(found)})", for_ratings(study, *found)
-    return [Member(name, (f"model={name}", *common), (choice, *SCHEMES.get(name, ()))) for name in wanted]
+    choice, (fixed, space) = f"backbone=choice({','.join(found)})", for_ratings(study, *found)
+    return [Member(name, (f"model={name}", *fixed), (choice, *space, *SCHEMES.get(name, ()))) for name in wanted]
 
 
 def train(words: Sequence[str]) -> None:
@@ -204,14 +208,16 @@ def search(study: Study, folder: Path, source: str, only: str, jobs: int) -> Non
     """Looks for each member's settings on a sample, by validation rows."""
     # No pruner: early epochs are better the less a setting regularises, and its last ones worse.
     optuna = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={TRIALS}"]
-    common = [*study.chosen, *BASE, f"data.source={source}", *study.search, *optuna, *study.space]
+    common = [*study.chosen, *BASE, f"data.source={source}", *study.search, *optuna]
     for of in (
         lambda: backbones(study),
         lambda: schemes(study, folder, only),
     ):  # schemes follow from the backbones' searches
         for member in of():
             if only in member.name:
-                sweep(folder / "search" / member.name, [*common, *member.chosen, *member.space], jobs)
+                named = {word.split("=")[0] for word in member.space}  # a member's own range stands for that of all
+                space = [word for word in study.space if word.split("=")[0] not in named]
+                sweep(folder / "search" / member.name, [*common, *space, *member.chosen, *member.space], jobs)
 
 
 def final(study: Study, folder: Path, source: str, only: str, jobs: int) -> None:
