@@ -209,10 +209,8 @@ def search(study: Study, folder: Path, source: str, only: str, jobs: int) -> Non
     # No pruner: early epochs are better the less a setting regularises, and its last ones worse.
     optuna = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={TRIALS}"]
     common = [*study.chosen, *BASE, f"data.source={source}", *study.search, *optuna]
-    for of in (
-        lambda: backbones(study),
-        lambda: schemes(study, folder, only),
-    ):  # schemes follow from the backbones' searches
+    # Schemes follow from the backbones' searches.
+    for of in (lambda: backbones(study), lambda: schemes(study, folder, only)):
         for member in of():
             if only in member.name:
                 named = {word.split("=")[0] for word in member.space}  # a member's own range stands for that of all
