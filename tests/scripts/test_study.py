@@ -10,7 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import study
-from study import STUDIES, Study, backbones, main, names, schemes
+import study_members
+from study import STUDIES, Study, backbones, main, schemes
+from study_members import names
+from study_record import Record
 
 TINY = Study(
     ("data=movielens_100k", "tasks=[like,rating]", "method.epochs=1", "data.batch_size=64", "features.dim=8"),
@@ -21,34 +24,53 @@ TINY = Study(
 )
 
 
-def record(folder: Path, score: float, **params: float) -> None:
-    """A trial that is done."""
-    folder.mkdir(parents=True)
-    trial = {"params": params, "values": {"val/score": score}}
-    (folder / "run.json").write_text(json.dumps({"state": "done", "trial": trial}))
+def add(record: Record, name: str, *scores: float) -> None:
+    """Trials that are done."""
+    record.add("search", name, ["words"], [{"params": {"lr": i}, "score": score} for i, score in enumerate(scores)])
 
 
-def test_schemes_take_the_backbones_that_validation_likes_best(tmp_path: Path) -> None:
-    for name, score in (("mlp", 0.3), ("fm", 0.5), ("dcn_v2", 0.1), ("deepfm", 0.4), ("autoint", 0.2)):
-        record(tmp_path / "search" / f"hard_sharing.{name}" / "trial-0000", score)
-    found = {member.name: member for member in schemes(STUDIES["census_income"], tmp_path)}
+def test_schemes_take_the_backbones_that_validation_likes_best() -> None:
+    scores = {"mlp": 0.3, "fm": 0.5, "dcn_v2": 0.1, "deepfm": 0.4, "autoint": 0.2}
+    made = schemes(STUDIES["census_income"], lambda name: scores[name.partition(".")[2]])
+    found = {member.name: member for member in made}
     assert set(found) == set(names("model")) - {"hard_sharing", "esmm", "aitm", "pepnet"}
     assert all(member.space[0] == "backbone=choice(fm,deepfm)" for member in found.values())
 
 
 def test_the_best_trial_is_the_one_with_the_highest_score(tmp_path: Path) -> None:
-    member = backbones(TINY)[0]
-    for number, score in enumerate((0.1, 0.3, 0.2)):
-        record(tmp_path / "search" / member.name / f"trial-{number:04d}", score, lr=number)
-    assert study.best_trial(tmp_path, member) == (["lr=1"], 0.3)
-    with pytest.raises(SystemExit, match=r"hard_sharing\.mlp: no trial is done; run `search` first"):
-        study.best_trial(tmp_path, backbones(TINY)[1])
+    record = Record(tmp_path / "study.json")
+    add(record, "hard_sharing.fm", 0.1, 0.3, 0.2)
+    assert Record(record.file).best("hard_sharing.fm") == (["lr=1"], 0.3)
+    with pytest.raises(KeyError, match=r"hard_sharing\.mlp: no trial is done; run `search` first"):
+        record.best("hard_sharing.mlp")
+
+
+def test_a_record_keeps_what_another_process_added(tmp_path: Path) -> None:
+    one, other = Record(tmp_path / "study.json"), Record(tmp_path / "study.json")
+    add(one, "mmoe", 0.1)
+    add(other, "ple", 0.2)
+    add(one, "omoe", 0.3)
+    assert [Record(one.file).best(name)[1] for name in ("mmoe", "ple", "omoe")] == [0.1, 0.2, 0.3]
+
+
+def test_a_change_of_settings_begins_a_member_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, member = Record(tmp_path / "study.json"), backbones(TINY)[0]
+    record.add("search", member.name, study.searched(TINY, member), [{"params": {}, "score": 0.1}])
+    assert record.done("search", member.name, study.searched(TINY, member))
+    monkeypatch.setattr(study, "TRIALS", 13)
+    assert not record.done("search", member.name, study.searched(TINY, member))
+
+
+def test_a_sweep_begun_with_other_settings_is_told(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text(json.dumps({"overrides": ["model=mmoe", "seed=1", "data.source=x"]}))
+    with pytest.raises(SystemExit, match=r"was begun with other settings \(seed=1\); remove it"):
+        study.sweep(tmp_path, ["model=mmoe", "seed=2"], "x", 1)
 
 
 def test_every_study_names_members_and_keys_that_there_are() -> None:
     for its in STUDIES.values():
         assert {member.name for member in backbones(its)} <= {f"hard_sharing.{name}" for name in names("backbone")}
-    assert set(study.SCHEMES) <= set(names("model"))
+    assert set(study_members.SCHEMES) <= set(names("model"))
 
 
 def test_what_is_typed_wrongly_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,8 +88,8 @@ def test_from_search_to_table(
     monkeypatch.setattr(study, "TRIALS", 2)
     monkeypatch.setattr(study, "SEEDS", (1, 2))
     monkeypatch.setattr(study, "BASE", (*study.BASE, f"paths.root={tmp_path}"))
-    monkeypatch.setattr(study, "names", lambda group: ["hard_sharing", "single_task"])
-    words = ["tiny", f"source={films}", f"folder={tmp_path / 'study'}", "jobs=1"]
+    monkeypatch.setattr(study_members, "names", lambda group: ["hard_sharing", "single_task"])
+    words = ["tiny", f"source={films}", f"folder={tmp_path / 'study'}", f"record={tmp_path / 'tiny.json'}", "jobs=1"]
     assert main([*words, "search", "final", "table"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     first = [line.split(" | ")[0] for line in lines]
@@ -83,7 +105,10 @@ def test_from_search_to_table(
     ]
     assert len({*seen[:2]}) == len({*seen[2:]}) == 1
     assert seen[0] != seen[2]
-    # What is done is left alone.
+    # What is done is left alone, with the run folders and, by the record, without them.
     monkeypatch.setattr(study, "train", lambda words: pytest.fail(f"trains again: {words}"))
-    assert main([*words, "search", "final", "table"]) == 0
-    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")] == lines
+    (tmp_path / "tiny.json").unlink()
+    for folder in ("study", "none"):
+        words[2] = f"folder={tmp_path / folder}"
+        assert main([*words, "search", "final", "table"]) == 0
+        assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")] == lines

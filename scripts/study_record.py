@@ -1,0 +1,73 @@
+"""What the sweeps of `study.py` came to, in a file that outlives their run folders."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from taskloom.atomic import file_beside
+
+
+class Record:
+    """The trials and the final runs of each member, with the command lines that they were made with.
+
+    A member whose command line has changed since counts as not done.
+
+    Args:
+        file: JSON, made by the first ``add``.
+
+    Example:
+        >>> import tempfile
+        >>> record = Record(Path(tempfile.mkdtemp()) / "study.json")
+        >>> record.add("search", "mmoe", ["model=mmoe"], [{"params": {"optimizer.lr": 0.002}, "score": 0.41}])
+        >>> record.done("search", "mmoe", ["model=mmoe"]), record.done("search", "mmoe", ["model=mmoe", "seed=2"])
+        (True, False)
+        >>> record.best("mmoe")
+        (['optimizer.lr=0.002'], 0.41)
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._steps: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    def done(self, step: str, name: str, words: Sequence[str]) -> bool:
+        """Whether a step of a member was made with this command line."""
+        return self._steps.get(step, {}).get(name, {}).get("words") == list(words)
+
+    def runs(self, step: str, name: str) -> list[dict[str, Any]]:
+        """The runs of a step of a member; none where it was not made."""
+        found: list[dict[str, Any]] = self._steps.get(step, {}).get(name, {}).get("runs", [])
+        return found
+
+    def add(self, step: str, name: str, words: Sequence[str], runs: Sequence[dict[str, Any]]) -> None:
+        """Writes a step of a member down, in place of an earlier one, with those that other processes wrote."""
+        self._steps = Record(self.file)._steps
+        self._steps.setdefault(step, {})[name] = {"words": list(words), "runs": list(runs)}
+        with file_beside(self.file) as path:
+            path.write_text("\n".join(self._lines()) + "\n", encoding="utf-8")
+
+    def best(self, name: str) -> tuple[list[str], float]:
+        """The overrides of a member's best trial, and its validation score.
+
+        Raises:
+            KeyError: no trial of it is done.
+        """
+        trials = self.runs("search", name)
+        if not trials:
+            raise KeyError(f"{name}: no trial is done; run `search` first")
+        best = max(trials, key=lambda trial: float(trial["score"]))
+        return [f"{key}={value}" for key, value in best["params"].items()], best["score"]
+
+    def _lines(self) -> Iterator[str]:
+        """JSON with a line a run, so that a change of one is a line of a diff."""
+        yield "{"
+        for i, (step, members) in enumerate(sorted(self._steps.items())):
+            yield f" {json.dumps(step)}: {{"
+            for j, (name, part) in enumerate(sorted(members.items())):
+                yield f'  {json.dumps(name)}: {{"words": {json.dumps(part["words"])}, "runs": ['
+                rows = [json.dumps(run) for run in part["runs"]]
+                yield from (f"   {row}," for row in rows[:-1])
+                yield from (f"   {row}" for row in rows[-1:])
+                yield "  ]}" + ("," if j < len(members) - 1 else "")
+            yield " }" + ("," if i < len(self._steps) - 1 else "")
+        yield "}"
