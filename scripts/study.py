@@ -2,7 +2,7 @@
 
     python scripts/study.py movielens_1m source=<ml-1m zip> search    # trials of each member, by validation rows
     python scripts/study.py movielens_1m source=<ml-1m zip> final     # its best trial in full, with three seeds
-    python scripts/study.py movielens_1m table                        # the rows of docs/results.md
+    python scripts/study.py movielens_1m table draw                   # the rows of docs/results.md, and its picture
 
 Studies are movielens_1m, interact (MovieLens-100K, watched or not beside the rating), census_income and
 kuairand_subset. Members are every backbone under hard sharing, then every scheme on the backbones that validation likes
@@ -13,7 +13,6 @@ Test rows are looked at by ``final`` alone.
 """
 
 import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from typing import Any
 
 from study_members import ALONE, ROOT, STUDIES, Member, Study, backbones, schemes
 from study_record import Record
+from study_table import draw, table
 
 TRIALS, SEEDS = 12, (1, 2, 3)
 BASE = (
@@ -106,34 +106,12 @@ def carry_out(step: str, study: Study, record: Record, folder: Path, source: str
                 record.add(step, member.name, words, [kept(run, step == "search") for run in runs(place)])
 
 
-def table(study: Study, record: Record) -> None:
-    """Prints the rows of docs/results.md: floors, single_task, and the others, best first by the first metric."""
-    rows = []
-    floors: dict[str, dict[str, float]] = {}
-    for member in [*backbones(study), *schemes(study, lambda name: record.best(name)[1])]:
-        done = record.runs("final", member.name)
-        if done:
-            scores = [[run["test"][metric] for run in done] for metric in study.metrics]
-            chosen, _ = record.best(member.name)
-            speed = statistics.median(run["rows_per_s"] for run in done)
-            place = (member.name != ALONE, -statistics.mean(scores[0]))
-            rows.append((place, member.name, scores, done[0]["parameters"], speed, chosen))
-            floors = done[0]["floors"] if member.name == ALONE else floors
-    print(f"| member | {' | '.join(study.metrics)} | parameters | rows/s | chosen |")
-    print("|" + "---|" * (len(study.metrics) + 4))
-    for name, found in floors.items():
-        shown = " | ".join(f"{found[metric]:.4f}" if metric in found else "" for metric in study.metrics)
-        print(f"| floor: {name} | {shown} | | | |")
-    for _, name, scores, parameters, speed, chosen in sorted(rows):
-        shown = " | ".join(f"{statistics.mean(x):.4f} ± {statistics.stdev(x):.4f}" for x in scores)
-        print(f"| `{name}` | {shown} | {parameters:,} | {speed:,.0f} | `{' '.join(chosen)}` |")
-
-
 def main(words: list[str]) -> int:
     settings = dict(word.split("=", 1) for word in words if "=" in word)
     chosen, *steps = [word for word in words if "=" not in word] or [""]
-    wrong = {*settings} - {"source", "only", "jobs", "folder", "record"} | {*steps} - {"search", "final", "table"}
-    if chosen not in STUDIES or wrong or not steps or ("source" not in settings and steps != ["table"]):
+    keys, known = {"source", "only", "jobs", "folder", "record", "picture"}, {"search", "final", "table", "draw"}
+    lacks_source = "source" not in settings and not {*steps} <= {"table", "draw"}
+    if chosen not in STUDIES or not steps or {*settings} - keys or {*steps} - known or lacks_source:
         print(__doc__, file=sys.stderr)
         return 2
     study, source, only = STUDIES[chosen], settings.get("source", ""), settings.get("only", "")
@@ -146,6 +124,9 @@ def main(words: list[str]) -> int:
                 carry_out(step, study, record, folder, source, only, jobs)
         if "table" in steps:
             table(study, record)
+        if "draw" in steps:
+            picture = Path(settings.get("picture", ROOT / f"docs/images/study_{chosen}.png"))
+            draw(study, record, picture, f"{chosen}: test scores of every member, {len(SEEDS)} seeds each")
     except KeyError as error:
         sys.exit(str(error.args[0]))
     return 0

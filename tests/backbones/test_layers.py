@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from taskloom.backbones.layers import BatchNorm, dense_layer, dense_layers, tower
+from taskloom.backbones.layers import BatchNorm, dense_layer, dense_layers, softmax, tower
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTIVATIONS = {
@@ -139,3 +139,22 @@ def test_batch_norm_on_two_ranks_equals_one(tmp_path):
             torch.testing.assert_close(of_parameters, [p.grad for p in norm.parameters()])
     for state in states:
         torch.testing.assert_close(state, norm.state_dict())
+
+
+@pytest.mark.parametrize("n", [1, 4, 15, 16, 40])
+def test_softmax_is_torchs_in_value_and_gradient(n: int) -> None:
+    logits = torch.randn(3, 2, n, dtype=torch.float64, generator=torch.Generator().manual_seed(n)) * 300
+    logits[0, 0, 1:] = -torch.inf  # hidden, as a mask does
+    ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    toward = torch.linspace(-1, 2, 6 * n, dtype=torch.float64).view(3, 2, n)
+    weights = softmax(ours)
+    torch.testing.assert_close(weights, theirs.softmax(-1))
+    (weights * toward).sum().backward()
+    (theirs.softmax(-1) * toward).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    assert torch.autograd.gradgradcheck(softmax, (torch.linspace(-1, 1, n, dtype=torch.float64).requires_grad_(),))
+
+
+@pytest.mark.parametrize("n", [4, 40])
+def test_softmax_is_in_single_precision_at_least(n: int) -> None:
+    assert softmax(torch.zeros(n, dtype=torch.bfloat16)).dtype == torch.float32

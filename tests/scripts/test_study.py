@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import matplotlib.image
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
@@ -90,8 +91,11 @@ def test_from_search_to_table(
     monkeypatch.setattr(study, "BASE", (*study.BASE, f"paths.root={tmp_path}"))
     monkeypatch.setattr(study_members, "names", lambda group: ["hard_sharing", "single_task"])
     words = ["tiny", f"source={films}", f"folder={tmp_path / 'study'}", f"record={tmp_path / 'tiny.json'}", "jobs=1"]
+    words += [f"picture={tmp_path / 'tiny.png'}"]
     assert main([*words, "search", "final", "table"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    *lines, _, one, two, three = lines  # behind them the settings
+    assert all("`optimizer.lr=0." in line for line in (one, two, three))
     first = [line.split(" | ")[0] for line in lines]
     assert first[1] == "| floor: constant"
     assert first[-3] == "| `single_task`"
@@ -110,5 +114,7 @@ def test_from_search_to_table(
     (tmp_path / "tiny.json").unlink()
     for folder in ("study", "none"):
         words[2] = f"folder={tmp_path / folder}"
-        assert main([*words, "search", "final", "table"]) == 0
-        assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")] == lines
+        assert main([*words, "search", "final", "table", "draw"]) == 0
+        again = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+        assert again == [*lines, "| member | best trial |", one, two, three]
+        assert matplotlib.image.imread(tmp_path / "tiny.png").std() > 0

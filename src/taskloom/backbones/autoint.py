@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from taskloom.backbones.backbone import Backbone, Encoder
-from taskloom.backbones.layers import Activation, Norm, dense_layers
+from taskloom.backbones.layers import Activation, Norm, dense_layers, softmax
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import InputSpec, View
 from taskloom.ranges import Fraction, PositiveInt
@@ -36,7 +36,7 @@ class Interact(nn.Module):
         query, key, value, residual = self.projections(tokens).chunk(4, dim=2)
         query, key, value = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (query, key, value))
         # Not the fused form, which for so few tokens is no faster on a CPU, and has no second derivative there.
-        weights = (query @ key.transpose(2, 3) * query.shape[3] ** -0.5).softmax(3)
+        weights = softmax(query @ key.transpose(2, 3) * query.shape[3] ** -0.5)
         mixed = weights.to(value.dtype) @ value
         return functional.relu(mixed.transpose(1, 2).flatten(2) + residual)
 

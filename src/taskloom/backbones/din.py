@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from taskloom.backbones.history import HistoryBackbone, Pool, event_width
-from taskloom.backbones.layers import Activation, Norm
+from taskloom.backbones.layers import Activation, Norm, softmax
 from taskloom.features.embedded import InputSpec
 from taskloom.ranges import Fraction, PositiveInt
 
@@ -52,7 +52,7 @@ class TargetAttention(Pool):
         score = score.to(torch.promote_types(score.dtype, torch.float32))  # half a precision is too coarse for weights
         if self.softmax:
             # The least number and not minus infinity, of which a row without events would be nan.
-            score = score.masked_fill(~mask, torch.finfo(score.dtype).min).softmax(1)
+            score = softmax(score.masked_fill(~mask, torch.finfo(score.dtype).min))
         return score.masked_fill(~mask, 0)
 
 

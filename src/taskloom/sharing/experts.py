@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
+from taskloom.backbones.layers import softmax
+
 Form = Literal["auto", "loop", "batched"]
 
 
@@ -95,7 +97,7 @@ class Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, X) to weights (B, E) that add up to one, in float32 at least."""
-        return _softmax(self.layer(x))
+        return softmax(self.layer(x))
 
 
 def gate_all(gates: Sequence[Gate], x: Tensor) -> Tensor:
@@ -115,7 +117,7 @@ def gate_all(gates: Sequence[Gate], x: Tensor) -> Tensor:
     """
     weight = torch.cat([gate.layer.weight for gate in gates])
     bias = torch.cat([gate.layer.bias for gate in gates])
-    return _softmax(functional.linear(x, weight, bias).unflatten(1, (len(gates), -1)))
+    return softmax(functional.linear(x, weight, bias).unflatten(1, (len(gates), -1)))
 
 
 def mix(weights: Tensor, *outputs: Tensor) -> Tensor:
@@ -146,7 +148,3 @@ def mix(weights: Tensor, *outputs: Tensor) -> Tensor:
 def _of_linear_layers(module: nn.Module) -> list[str]:
     layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
     return [f"{path}.{name}".lstrip(".") for path, layer in layers.items() for name, _ in layer.named_parameters()]
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    return logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))

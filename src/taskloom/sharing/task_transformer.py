@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from taskloom.backbones.backbone import BackboneFactory, beside
+from taskloom.backbones.layers import softmax
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import Embedded, InputSpec, View
 from taskloom.ranges import Fraction, PositiveInt
@@ -70,7 +71,7 @@ class Attention(nn.Module):
         match = query @ key.mT / query.shape[-1] ** 0.5
         if mask is not None:
             match = match.masked_fill(~mask[:, None, None, :], -torch.inf)
-        weights = match.softmax(-1, dtype=torch.promote_types(match.dtype, torch.float32))
+        weights = softmax(match)
         return self.out((weights.to(value.dtype) @ value).transpose(1, 2).flatten(2))
 
 

@@ -1,0 +1,105 @@
+"""What a study found, as the rows of docs/results.md and as a picture."""
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from study_members import ALONE, Study, backbones, schemes
+from study_record import Record
+
+#: sharing schemes, and backbones under hard sharing: two of the colours of Okabe and Ito
+SCHEME, BACKBONE, FLOOR = "#0072B2", "#D55E00", "#777777"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A member whose final runs are done.
+
+    Args:
+        name: of the member.
+        scores: of each metric, those of the seeds, on test rows.
+        parameters: how many the network has.
+        speed: rows of training a second, the median of the seeds.
+        chosen: the settings of its best trial.
+        floors: of its runs: metrics by floor.
+    """
+
+    name: str
+    scores: list[list[float]]
+    parameters: int
+    speed: float
+    chosen: list[str]
+    floors: dict[str, dict[str, float]]
+
+
+def lines(study: Study, record: Record) -> list[Line]:
+    """single_task, then the others, best first by the first metric."""
+    found = []
+    for member in [*backbones(study), *schemes(study, lambda name: record.best(name)[1])]:
+        done = record.runs("final", member.name)
+        if done:
+            scores = [[run["test"][metric] for run in done] for metric in study.metrics]
+            speed = statistics.median(run["rows_per_s"] for run in done)
+            chosen, _ = record.best(member.name)
+            found.append(Line(member.name, scores, done[0]["parameters"], speed, chosen, done[0]["floors"]))
+    return sorted(found, key=lambda line: (line.name != ALONE, -statistics.mean(line.scores[0])))
+
+
+def table(study: Study, record: Record) -> None:
+    """Prints the rows: floors, single_task, and the others; then what each was trained with."""
+    found = lines(study, record)
+    print(f"| member | {' | '.join(study.metrics)} | parameters | rows/s |")
+    print("|" + "---|" * (len(study.metrics) + 3))
+    for name, values in _floors(found).items():
+        shown = " | ".join(f"{values[metric]:.4f}" if metric in values else "" for metric in study.metrics)
+        print(f"| floor: {name} | {shown} | | |")
+    for line in found:
+        shown = " | ".join(f"{statistics.mean(x):.4f} ± {statistics.stdev(x):.4f}" for x in line.scores)
+        print(f"| `{line.name}` | {shown} | {line.parameters:,} | {line.speed:,.0f} |")
+    print("\n| member | best trial |\n|---|---|")
+    for line in found:
+        print(f"| `{line.name}` | `{' '.join(line.chosen)}` |")
+
+
+def draw(study: Study, record: Record, path: Path, title: str) -> None:
+    """The picture: a line a member, a panel a metric, a dot a seed; floors as upright lines.
+
+    Args:
+        study: of which data set.
+        record: of its runs.
+        path: of the picture.
+        title: above it.
+    """
+    from matplotlib.figure import Figure  # slow to import; and without pyplot there is no state to clean up
+
+    found = lines(study, record)[::-1]
+    figure = Figure(figsize=(2.6 + 3.4 * len(study.metrics), 1.3 + 0.26 * len(found)), dpi=130, layout="constrained")
+    figure.suptitle(title, fontsize=11, weight="bold", x=0.01, ha="left")
+    panels = figure.subplots(1, len(study.metrics), sharey=True, squeeze=False)[0]
+    for panel, metric, m in zip(panels, study.metrics, range(len(study.metrics)), strict=True):
+        for y, line in enumerate(found):
+            colour = BACKBONE if line.name.startswith("hard_sharing.") else SCHEME
+            panel.plot(line.scores[m], [y] * len(line.scores[m]), "o", ms=3.5, mew=0, color=colour, alpha=0.5)
+            panel.plot(statistics.mean(line.scores[m]), y, "|", ms=10, mew=2, color=colour)
+            if line.name == ALONE:
+                panel.axvline(statistics.mean(line.scores[m]), color=SCHEME, lw=0.8, ls=":", zorder=0)
+        lowest, highest = panel.get_xlim()
+        for name, values in _floors(found).items():
+            if metric in values and lowest - (highest - lowest) / 2 < values[metric] < highest + (highest - lowest) / 2:
+                panel.axvline(values[metric], color=FLOOR, lw=1, ls="--", zorder=0)
+                panel.text(values[metric], len(found) - 0.4, f"floor: {name}", fontsize=7, color=FLOOR, ha="center")
+        panel.set_title(f"{metric}  {'← better' if metric.endswith('rmse') else 'better →'}", fontsize=9, pad=14)
+        panel.tick_params(labelsize=8)
+        panel.grid(axis="y", lw=0.3)
+        panel.set_ylim(-0.6, len(found) - 0.4)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(range(len(found)), [line.name for line in found])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}.partial.png")
+    figure.savefig(beside)
+    beside.replace(path)
+
+
+def _floors(found: list[Line]) -> dict[str, dict[str, float]]:
+    """The floors, which are fitted beside single_task."""
+    return next((line.floors for line in found if line.name == ALONE), {})
