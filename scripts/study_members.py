@@ -83,8 +83,12 @@ SCHEMES: dict[str, tuple[str, ...]] = {
     "ple": ("model.own_experts=choice(1,2)", "model.shared_experts=choice(1,2,4)"),
     "adatt": ("model.own_experts=choice(1,2)", "model.shared_experts=choice(0,1)"),
     "stem": ("model.own_experts=choice(1,2)", "model.shared_experts=choice(1,2)"),
-    "cross_stitch": ("model.initial=interval(0.5,1)",),
-    "sluice": ("model.initial=interval(0.5,1)", "model.orthogonality=tag(log,interval(1e-5,1e-1))"),
+    "cross_stitch": ("model.initial=interval(0.5,1)", "features.views=choice(shared,per_task)"),
+    "sluice": (
+        "model.initial=interval(0.5,1)",
+        "features.views=choice(shared,per_task)",
+        "model.orthogonality=tag(log,interval(1e-5,1e-1))",
+    ),
     "attention": ("model.hidden=choice(16,32,64)",),
     "task_transformer": ("model.width=choice(16,32,64)", "model.layers=choice(1,2)"),
 }
