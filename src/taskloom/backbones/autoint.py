@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from taskloom.backbones.backbone import Backbone, Encoder
 from taskloom.backbones.layers import Activation, Norm, dense_layers, softmax
+from taskloom.dropout import Dropout
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import InputSpec, View
 from taskloom.ranges import Fraction, PositiveInt
@@ -56,7 +57,7 @@ class Attend(Encoder):
         super().__init__(inputs)
         widths = [inputs.dim, *[width] * layers]
         self.layers = nn.ModuleList(Interact(a, width, heads) for a in widths[:-1])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         # About the size of embeddings, so that attention does not begin with the columns alone.
         columns = torch.empty(inputs.n_dense, inputs.dim).normal_(std=0.05)
         # None without dense columns: a parameter that no loss reaches is one that two ranks wait for.

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from taskloom.backbones.backbone import Backbone, Encoder
 from taskloom.backbones.layers import Activation, Norm, dense_layers
+from taskloom.dropout import Dropout
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import InputSpec, View
 from taskloom.ranges import Fraction, PositiveInt
@@ -32,7 +33,7 @@ class Factorisation(Encoder):
                 f"features.dim must be >= 2, got {inputs.dim}: this backbone takes an embedding for a first-order "
                 "weight and a vector"
             )
-        self.product_dropout = nn.Dropout(product_dropout)
+        self.product_dropout = Dropout(product_dropout)
         self.wide = len(inputs.fields) + inputs.dim - 1
 
     def parted(self, fields: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from taskloom.backbones.history import HistoryBackbone, Pool, event_width
 from taskloom.backbones.layers import Activation, Norm
+from taskloom.dropout import Dropout
 from taskloom.features.embedded import InputSpec
 from taskloom.ranges import Fraction, PositiveInt
 
@@ -24,7 +25,7 @@ class Recurrence(Pool):
         super().__init__()
         # Without biases, as in the source: so the padding in front of the first event, zeros, leaves the state at zero.
         self.layers = nn.ModuleList(nn.GRU(width, width, bias=False, batch_first=True) for _ in range(layers))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, events: Tensor, mask: Tensor, candidate: Tensor) -> Tensor:
         """Events (B, L, W) and mask (B, L), of which padding comes first, to (B, W); the candidate is not read."""

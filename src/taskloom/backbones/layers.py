@@ -9,6 +9,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional
 
+from taskloom.dropout import Dropout
+
 Norm = Literal["batch", "layer"]
 Activation = Literal["relu", "leaky_relu", "prelu", "gelu", "silu", "tanh"]
 
@@ -112,7 +114,7 @@ def dense_layer(
         layers.append(BatchNorm(width_out) if norm == "batch" else nn.LayerNorm(width_out))
     layers.append(_activation(activation, width_out))
     if dropout:
-        layers.append(nn.Dropout(dropout))
+        layers.append(Dropout(dropout))
     return nn.Sequential(*layers)
 
 

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from taskloom.backbones.history import HistoryBackbone, Pool, event_width
 from taskloom.backbones.layers import Activation, Norm
+from taskloom.dropout import Dropout
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import InputSpec
 from taskloom.ranges import Fraction, PositiveInt
@@ -27,9 +28,9 @@ class Block(nn.Module):
         self.heads = heads
         self.norm = nn.LayerNorm(width)
         self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layer = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)
+            nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), Dropout(dropout), nn.Linear(width, width)
         )
 
     def forward(self, x: Tensor, allowed: Tensor, latest: bool) -> Tensor:
@@ -63,7 +64,7 @@ class CausalTransformer(Pool):
         super().__init__()
         self.scale = width**0.5
         self.positions = nn.Parameter(torch.randn(positions, width) / self.scale)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         # A state begins at the size of an embedding: users and items would drown in one twenty times as large.

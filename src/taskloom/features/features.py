@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from taskloom.distributed import world_size
+from taskloom.dropout import Dropout
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import Embedded, InputSpec
 from taskloom.features.hashing import Hashing
@@ -106,7 +107,7 @@ class Features(nn.Module):
         self.register_buffer("history_offsets", torch.tensor(offsets), persistent=False)
         n_tables = {"shared": 1, "per_task": n_tasks}.get(views, n_tasks + 1)
         self.starts, self.init_std = starts, init_std
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self._make_holds(counts, l2_power if l2 else 1.0, columns)
         widths = _widths(counts, dim, frequency_power, hashed, meta_from)
         self.register_buffer("places", None, persistent=False)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from taskloom.backbones.backbone import BackboneFactory, beside
 from taskloom.backbones.layers import softmax
+from taskloom.dropout import Dropout
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import Embedded, InputSpec, View
 from taskloom.ranges import Fraction, PositiveInt
@@ -92,7 +93,7 @@ class Block(nn.Module):
         self.norm_talk = nn.LayerNorm(width) if self_attention else None
         self.talk = Attention(width, heads) if self_attention else None
         self.last = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tasks: Tensor, features: Tensor, mask: Tensor | None) -> Tensor:
         """Task tokens (B, K, T) and feature tokens (B, N, T) with their mask to task tokens (B, K, T)."""
