@@ -54,7 +54,7 @@ STUDIES = {
     ),
     "census_income": Study(
         ("experiment=census_income",),
-        (),
+        ("+data.split.sample=0.5",),
         TABLE,
         ("income/auc", "never_married/auc"),
         ("mlp", "dcn_v2", "deepfm", "autoint", "fm"),
