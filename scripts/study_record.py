@@ -34,6 +34,10 @@ class Record:
         """Whether a step of a member was made with this command line."""
         return self._steps.get(step, {}).get(name, {}).get("words") == list(words)
 
+    def members(self, step: str) -> list[str]:
+        """Who has a step behind them."""
+        return sorted(self._steps.get(step, {}))
+
     def runs(self, step: str, name: str) -> list[dict[str, Any]]:
         """The runs of a step of a member; none where it was not made."""
         found: list[dict[str, Any]] = self._steps.get(step, {}).get(name, {}).get("runs", [])

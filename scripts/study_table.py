@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from study_members import ALONE, Study, backbones, schemes
+from study_members import ALONE, Study
 from study_record import Record
 
 #: sharing schemes, and backbones under hard sharing: two of the colours of Okabe and Ito
@@ -33,15 +33,14 @@ class Line:
 
 
 def lines(study: Study, record: Record) -> list[Line]:
-    """single_task, then the others, best first by the first metric."""
+    """Those whose final runs are done: single_task, then the others, best first by the first metric."""
     found = []
-    for member in [*backbones(study), *schemes(study, lambda name: record.best(name)[1])]:
-        done = record.runs("final", member.name)
-        if done:
-            scores = [[run["test"][metric] for run in done] for metric in study.metrics]
-            speed = statistics.median(run["rows_per_s"] for run in done)
-            chosen, _ = record.best(member.name)
-            found.append(Line(member.name, scores, done[0]["parameters"], speed, chosen, done[0]["floors"]))
+    for name in record.members("final"):
+        done = record.runs("final", name)
+        scores = [[run["test"][metric] for run in done] for metric in study.metrics]
+        speed = statistics.median(run["rows_per_s"] for run in done)
+        chosen, _ = record.best(name)
+        found.append(Line(name, scores, done[0]["parameters"], speed, chosen, done[0]["floors"]))
     return sorted(found, key=lambda line: (line.name != ALONE, -statistics.mean(line.scores[0])))
 
 
@@ -59,6 +58,9 @@ def table(study: Study, record: Record) -> None:
     print("\n| member | best trial |\n|---|---|")
     for line in found:
         print(f"| `{line.name}` | `{' '.join(line.chosen)}` |")
+    for step in ("search", "final"):
+        runs = [run for name in record.members(step) for run in record.runs(step, name)]
+        print(f"\n{step}: {len(runs)} runs, {sum(run['seconds'] for run in runs) / 3600:.1f} hours of one core")
 
 
 def draw(study: Study, record: Record, path: Path, title: str) -> None:

@@ -74,6 +74,14 @@ def test_every_study_names_members_and_keys_that_there_are() -> None:
     assert set(study_members.SCHEMES) <= set(names("model"))
 
 
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_page_of_results_has_what_the_record_says(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "table"]) == 0
+    page = (study.ROOT / "docs/results.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("| `", "| floor"))]
+    assert {*rows} <= {*page}, f"paste anew: python scripts/study.py {name} table"
+
+
 def test_what_is_typed_wrongly_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], ["movielens_1m"], ["movielens_1m", "search"], ["nothing", "table"], ["interact", "tabel"]):
         assert main(words) == 2
