@@ -5,11 +5,11 @@
     python scripts/study.py movielens_1m table draw                   # the rows of docs/results.md, and its picture
 
 Studies are movielens_1m, interact (MovieLens-100K, watched or not beside the rating), census_income and
-kuairand_subset. Members are every backbone under hard sharing, then every scheme on the backbones that validation likes
-best. A member is a sweep of its own in ``logs/study``, so that the command can be killed at any moment and goes on when
-it is typed again; ``only=mmoe`` takes one member. What a sweep came to is written to docs/studies/<study>.json, and
-a member that stands there with the same settings is not run again, on whatever machine; remove the file to begin anew.
-Test rows are looked at by ``final`` alone.
+kuairand_subset. Members are every backbone under hard sharing, then every scheme on the two fastest of the backbones
+that are within .004 of the best by validation score. A member is a sweep of its own in ``logs/study``, so that the
+command can be killed at any moment and goes on when it is typed again; ``only=mmoe`` takes one member. What a sweep
+came to is written to docs/studies/<study>.json, and a member that stands there with the same settings is not run again,
+on whatever machine; remove the file to begin anew. Test rows are looked at by ``final`` alone.
 """
 
 import json
@@ -86,7 +86,7 @@ def searched(study: Study, member: Member) -> list[str]:
 
 def finalised(study: Study, record: Record, member: Member) -> list[str]:
     """The command line of a member's final runs."""
-    chosen, _ = record.best(member.name)
+    chosen = record.best(member.name)
     # The factorisation and its like are fitted once, beside the baseline.
     floors = ["floors=null"] if member.name == ALONE else []
     return [*study.chosen, *BASE, *member.chosen, *chosen, *floors, f"seed={','.join(map(str, SEEDS))}"]
@@ -95,7 +95,7 @@ def finalised(study: Study, record: Record, member: Member) -> list[str]:
 def carry_out(step: str, study: Study, record: Record, folder: Path, source: str, only: str, jobs: int) -> None:
     """One of the steps ``search`` and ``final``, for all members with a word in their name."""
     # Schemes follow from the backbones' searches.
-    for of in (lambda: backbones(study), lambda: schemes(study, lambda name: record.best(name)[1], only)):
+    for of in (lambda: backbones(study), lambda: schemes(study, record.found, only)):
         for member in of():
             if only not in member.name:
                 continue

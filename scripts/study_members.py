@@ -68,6 +68,8 @@ STUDIES = {
 }
 #: schemes that need a chain or a scenario, of which these sets have none
 ELSEWHERE = ("esmm", "aitm", "pepnet")
+#: of a validation score: no more than another point of the search, or another seed, may change
+NEAR = 0.004
 #: which all others are held against: on top of the table, and the one whose runs also fit the floors
 ALONE = "single_task"
 #: what a scheme alone has to look for
@@ -130,18 +132,21 @@ def for_ratings(study: Study, *chosen: str) -> tuple[tuple[str, ...], tuple[str,
     return ((PRODUCT_DROPOUT,), (PRODUCT_L2,)) if products else ((), ())
 
 
-def schemes(study: Study, score: Callable[[str], float], only: str = "") -> list[Member]:
-    """Every other scheme with this word in its name, on the two backbones whose searches came out best.
+def schemes(study: Study, found: Callable[[str], tuple[float, float]], only: str = "") -> list[Member]:
+    """Every other scheme with this word in its name, on the two fastest of the backbones that came out best.
 
     Args:
         study: of which data set.
-        score: the best validation score of a member, by its name.
+        found: the validation score of a member's best trial and its rows/s, by the member's name.
         only: a word.
     """
     wanted = [name for name in names("model") if name not in ("hard_sharing", *ELSEWHERE) and only in name]
     if not wanted:
         return []
-    best = sorted(backbones(study), key=lambda member: -score(member.name))[:2]
-    found = [member.name.partition(".")[2] for member in best]
-    choice, (fixed, space) = f"backbone=choice({','.join(found)})", for_ratings(study, *found)
+    searched = {member.name.partition(".")[2]: found(member.name) for member in backbones(study)}
+    best = max(score for score, _ in searched.values())
+    near = [name for name, (score, _) in searched.items() if score >= best - NEAR]
+    chosen = sorted(near, key=lambda name: -searched[name][1])[:2]
+    choice = f"backbone=choice({','.join(chosen)})" if len(chosen) > 1 else f"backbone={chosen[0]}"
+    fixed, space = for_ratings(study, *chosen)
     return [Member(name, (f"model={name}", *fixed), (choice, *space, *SCHEMES.get(name, ()))) for name in wanted]

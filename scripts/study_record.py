@@ -19,11 +19,12 @@ class Record:
     Example:
         >>> import tempfile
         >>> record = Record(Path(tempfile.mkdtemp()) / "study.json")
-        >>> record.add("search", "mmoe", ["model=mmoe"], [{"params": {"optimizer.lr": 0.002}, "score": 0.41}])
+        >>> trial = {"params": {"optimizer.lr": 0.002}, "score": 0.41, "rows_per_s": 9e4}
+        >>> record.add("search", "mmoe", ["model=mmoe"], [trial])
         >>> record.done("search", "mmoe", ["model=mmoe"]), record.done("search", "mmoe", ["model=mmoe", "seed=2"])
         (True, False)
-        >>> record.best("mmoe")
-        (['optimizer.lr=0.002'], 0.41)
+        >>> record.best("mmoe"), record.found("mmoe")
+        (['optimizer.lr=0.002'], (0.41, 90000.0))
     """
 
     def __init__(self, file: Path) -> None:
@@ -50,8 +51,17 @@ class Record:
         with file_beside(self.file) as path:
             path.write_text("\n".join(self._lines()) + "\n", encoding="utf-8")
 
-    def best(self, name: str) -> tuple[list[str], float]:
-        """The overrides of a member's best trial, and its validation score.
+    def best(self, name: str) -> list[str]:
+        """The overrides of a member's best trial."""
+        return [f"{key}={value}" for key, value in self._best(name)["params"].items()]
+
+    def found(self, name: str) -> tuple[float, float]:
+        """The validation score of a member's best trial, and its rows/s."""
+        best = self._best(name)
+        return best["score"], best["rows_per_s"]
+
+    def _best(self, name: str) -> dict[str, Any]:
+        """A member's best trial.
 
         Raises:
             KeyError: no trial of it is done.
@@ -59,8 +69,7 @@ class Record:
         trials = self.runs("search", name)
         if not trials:
             raise KeyError(f"{name}: no trial is done; run `search` first")
-        best = max(trials, key=lambda trial: float(trial["score"]))
-        return [f"{key}={value}" for key, value in best["params"].items()], best["score"]
+        return max(trials, key=lambda trial: float(trial["score"]))
 
     def _lines(self) -> Iterator[str]:
         """JSON with a line a run, so that a change of one is a line of a diff."""

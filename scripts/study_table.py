@@ -39,8 +39,7 @@ def lines(study: Study, record: Record) -> list[Line]:
         done = record.runs("final", name)
         scores = [[run["test"][metric] for run in done] for metric in study.metrics]
         speed = statistics.median(run["rows_per_s"] for run in done)
-        chosen, _ = record.best(name)
-        found.append(Line(name, scores, done[0]["parameters"], speed, chosen, done[0]["floors"]))
+        found.append(Line(name, scores, done[0]["parameters"], speed, record.best(name), done[0]["floors"]))
     return sorted(found, key=lambda line: (line.name != ALONE, -statistics.mean(line.scores[0])))
 
 

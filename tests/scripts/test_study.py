@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import pytest
@@ -25,23 +26,37 @@ TINY = Study(
 )
 
 
+def trial(lr: float, score: float) -> dict[str, Any]:
+    return {"params": {"lr": lr}, "score": score, "rows_per_s": 1.0}
+
+
 def add(record: Record, name: str, *scores: float) -> None:
     """Trials that are done."""
-    record.add("search", name, ["words"], [{"params": {"lr": i}, "score": score} for i, score in enumerate(scores)])
+    record.add("search", name, ["words"], [trial(i, score) for i, score in enumerate(scores)])
 
 
-def test_schemes_take_the_backbones_that_validation_likes_best() -> None:
-    scores = {"mlp": 0.3, "fm": 0.5, "dcn_v2": 0.1, "deepfm": 0.4, "autoint": 0.2}
-    made = schemes(STUDIES["census_income"], lambda name: scores[name.partition(".")[2]])
-    found = {member.name: member for member in made}
-    assert set(found) == set(names("model")) - {"hard_sharing", "esmm", "aitm", "pepnet"}
-    assert all(member.space[0] == "backbone=choice(fm,deepfm)" for member in found.values())
+def test_schemes_take_the_fastest_of_the_backbones_that_validation_likes_best() -> None:
+    found = {
+        "mlp": (0.3, 9.0),
+        "fm": (0.501, 4.0),
+        "dcn_v2": (0.503, 3.0),
+        "deepfm": (0.504, 1.0),
+        "autoint": (0.2, 5.0),
+    }
+    made = schemes(STUDIES["census_income"], lambda name: found[name.partition(".")[2]])
+    members = {member.name: member for member in made}
+    assert set(members) == set(names("model")) - {"hard_sharing", "esmm", "aitm", "pepnet"}
+    assert all(member.space[0] == "backbone=choice(fm,dcn_v2)" for member in members.values())
+    found["mlp"] = (0.6, 0.1)
+    alone = schemes(STUDIES["census_income"], lambda name: found[name.partition(".")[2]], "mmoe")
+    assert [(member.name, member.space[0]) for member in alone] == [("mmoe", "backbone=mlp")]
 
 
 def test_the_best_trial_is_the_one_with_the_highest_score(tmp_path: Path) -> None:
     record = Record(tmp_path / "study.json")
     add(record, "hard_sharing.fm", 0.1, 0.3, 0.2)
-    assert Record(record.file).best("hard_sharing.fm") == (["lr=1"], 0.3)
+    again = Record(record.file)
+    assert (again.best("hard_sharing.fm"), again.found("hard_sharing.fm")) == (["lr=1"], (0.3, 1.0))
     with pytest.raises(KeyError, match=r"hard_sharing\.mlp: no trial is done; run `search` first"):
         record.best("hard_sharing.mlp")
 
@@ -51,7 +66,7 @@ def test_a_record_keeps_what_another_process_added(tmp_path: Path) -> None:
     add(one, "mmoe", 0.1)
     add(other, "ple", 0.2)
     add(one, "omoe", 0.3)
-    assert [Record(one.file).best(name)[1] for name in ("mmoe", "ple", "omoe")] == [0.1, 0.2, 0.3]
+    assert [Record(one.file).found(name)[0] for name in ("mmoe", "ple", "omoe")] == [0.1, 0.2, 0.3]
 
 
 def test_a_change_of_settings_begins_a_member_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
