@@ -2,7 +2,8 @@
 
     python scripts/study.py movielens_1m source=<ml-1m zip> search    # trials of each member, by validation rows
     python scripts/study.py movielens_1m source=<ml-1m zip> final     # its best trial in full, with three seeds
-    python scripts/study.py movielens_1m table draw                   # the rows of docs/results.md, and its picture
+    python scripts/study.py movielens_1m table                        # what was found
+    python scripts/study.py movielens_1m page draw                    # the same in docs/results.md, and its picture
 
 Studies are movielens_1m, interact (MovieLens-100K, watched or not beside the rating), census_income and
 kuairand_subset. Members are every backbone under hard sharing, then every scheme on the two fastest of the backbones
@@ -21,9 +22,11 @@ from typing import Any
 
 from study_members import ALONE, ROOT, STUDIES, Member, Study, backbones, schemes
 from study_record import Record
-from study_table import draw, table
+from study_table import draw, table, write
 
 TRIALS, SEEDS = 12, (1, 2, 3)
+#: the steps that only look at the record
+SHOWN = ("table", "page", "draw")
 BASE = (
     "scheduler=cosine",
     "logger=none",
@@ -109,8 +112,11 @@ def carry_out(step: str, study: Study, record: Record, folder: Path, source: str
 def main(words: list[str]) -> int:
     settings = dict(word.split("=", 1) for word in words if "=" in word)
     chosen, *steps = [word for word in words if "=" not in word] or [""]
-    keys, known = {"source", "only", "jobs", "folder", "record", "picture"}, {"search", "final", "table", "draw"}
-    lacks_source = "source" not in settings and not {*steps} <= {"table", "draw"}
+    keys, known = (
+        {"source", "only", "jobs", "folder", "record", "picture"},
+        {"search", "final", "table", "page", "draw"},
+    )
+    lacks_source = "source" not in settings and not {*steps} <= {"table", "page", "draw"}
     if chosen not in STUDIES or not steps or {*settings} - keys or {*steps} - known or lacks_source:
         print(__doc__, file=sys.stderr)
         return 2
@@ -123,7 +129,9 @@ def main(words: list[str]) -> int:
             if step in steps:
                 carry_out(step, study, record, folder, source, only, jobs)
         if "table" in steps:
-            table(study, record)
+            print(table(study, record))
+        if "page" in steps:
+            write(ROOT / "docs/results.md", chosen, table(study, record))
         if "draw" in steps:
             picture = Path(settings.get("picture", ROOT / f"docs/images/study_{chosen}.png"))
             draw(study, record, picture, f"{chosen}: test scores of every member, {len(SEEDS)} seeds each")

@@ -1,5 +1,6 @@
 """What a study found, as the rows of docs/results.md and as a picture."""
 
+import re
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,6 @@ class Line:
         scores: of each metric, those of the seeds, on test rows.
         parameters: how many the network has.
         speed: rows of training a second, the median of the seeds.
-        chosen: the settings of its best trial.
         floors: of its runs: metrics by floor.
     """
 
@@ -28,7 +28,6 @@ class Line:
     scores: list[list[float]]
     parameters: int
     speed: float
-    chosen: list[str]
     floors: dict[str, dict[str, float]]
 
 
@@ -39,27 +38,44 @@ def lines(study: Study, record: Record) -> list[Line]:
         done = record.runs("final", name)
         scores = [[run["test"][metric] for run in done] for metric in study.metrics]
         speed = statistics.median(run["rows_per_s"] for run in done)
-        found.append(Line(name, scores, done[0]["parameters"], speed, record.best(name), done[0]["floors"]))
+        found.append(Line(name, scores, done[0]["parameters"], speed, done[0]["floors"]))
     return sorted(found, key=lambda line: (line.name != ALONE, -statistics.mean(line.scores[0])))
 
 
-def table(study: Study, record: Record) -> None:
-    """Prints the rows: floors, single_task, and the others; then what each was trained with."""
+def table(study: Study, record: Record) -> str:
+    """Markdown: floors, single_task, and the others; then what the search of each found, and what it took."""
     found = lines(study, record)
-    print(f"| member | {' | '.join(study.metrics)} | parameters | rows/s |")
-    print("|" + "---|" * (len(study.metrics) + 3))
+    rows = [f"| member | {' | '.join(study.metrics)} | parameters | rows/s |"] if found else []
+    rows += ["|" + "---|" * (len(study.metrics) + 3)] if found else []
     for name, values in _floors(found).items():
         shown = " | ".join(f"{values[metric]:.4f}" if metric in values else "" for metric in study.metrics)
-        print(f"| floor: {name} | {shown} | | |")
+        rows.append(f"| floor: {name} | {shown} | | |")
     for line in found:
         shown = " | ".join(f"{statistics.mean(x):.4f} ± {statistics.stdev(x):.4f}" for x in line.scores)
-        print(f"| `{line.name}` | {shown} | {line.parameters:,} | {line.speed:,.0f} |")
-    print("\n| member | best trial |\n|---|---|")
-    for line in found:
-        print(f"| `{line.name}` | `{' '.join(line.chosen)}` |")
+        rows.append(f"| `{line.name}` | {shown} | {line.parameters:,} | {line.speed:,.0f} |")
+    rows += [*([""] if found else []), "| member | validation score | best of its trials |", "|---|---|---|"]
+    for name in sorted(record.members("search"), key=lambda name: -record.found(name)[0]):
+        words = [_short(word) for word in record.best(name)]
+        rows.append(f"| `{name}` | {record.found(name)[0]:.4f} | `{' '.join(words)}` |")
+    took = []
     for step in ("search", "final"):
         runs = [run for name in record.members(step) for run in record.runs(step, name)]
-        print(f"\n{step}: {len(runs)} runs, {sum(run['seconds'] for run in runs) / 3600:.1f} hours of one core")
+        took.append(f"{step} {len(runs)} runs, {sum(run['seconds'] for run in runs) / 3600:.1f} hours of one core")
+    return "\n".join([*rows, "", f"{'; '.join(took)}.".capitalize()])
+
+
+def write(page: Path, name: str, text: str) -> None:
+    """Puts a table in its place on a page, between two comments.
+
+    Raises:
+        ValueError: the page has no place for it, or several.
+    """
+    before = page.read_text(encoding="utf-8")
+    place = re.compile(rf"(<!-- study {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    after, n = place.subn(lambda found: f"{found[1]}{text}\n{found[2]}", before)
+    if n != 1:
+        raise ValueError(f"{page} has {n} places <!-- study {name} --> ... <!-- end -->, not one")
+    page.write_text(after, encoding="utf-8")
 
 
 def draw(study: Study, record: Record, path: Path, title: str) -> None:
@@ -99,6 +115,17 @@ def draw(study: Study, record: Record, path: Path, title: str) -> None:
     beside = path.with_name(f".{path.stem}.partial.png")
     figure.savefig(beside)
     beside.replace(path)
+
+
+def _short(word: str) -> str:
+    """An override with three digits of a number.
+
+    Example:
+        >>> _short("optimizer.lr=0.004784370493773501"), _short("backbone=fm")
+        ('optimizer.lr=0.00478', 'backbone=fm')
+    """
+    key, value = word.split("=", 1)
+    return f"{key}={float(value):.3g}" if "." in value else word
 
 
 def _floors(found: list[Line]) -> dict[str, dict[str, float]]:
