@@ -6,8 +6,8 @@
     python scripts/study.py movielens_1m page draw                    # the same in docs/results.md, and its picture
 
 Studies are movielens_1m, interact (MovieLens-100K, watched or not beside the rating), census_income and
-kuairand_subset. Members are every backbone under hard sharing, then every scheme on the two fastest of the backbones
-that are within .004 of the best by validation score. A member is a sweep of its own in ``logs/study``, so that the
+kuairand_subset. Members are every backbone under hard sharing, then every scheme on the fastest of the backbones that
+are within .004 of the best by validation score. A member is a sweep of its own in ``logs/study``, so that the
 command can be killed at any moment and goes on when it is typed again; ``only=mmoe`` takes one member. What a sweep
 came to is written to docs/studies/<study>.json, and a member that stands there with the same settings is not run again,
 on whatever machine; remove the file to begin anew. Test rows are looked at by ``final`` alone.

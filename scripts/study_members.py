@@ -68,7 +68,7 @@ STUDIES = {
 }
 #: schemes that need a chain or a scenario, of which these sets have none
 ELSEWHERE = ("esmm", "aitm", "pepnet")
-#: of a validation score: no more than another point of the search, or another seed, may change
+#: of a validation score: what another point of the search, or another seed, may change
 NEAR = 0.004
 #: which all others are held against: on top of the table, and the one whose runs also fit the floors
 ALONE = "single_task"
@@ -125,15 +125,15 @@ def backbones(study: Study) -> list[Member]:
     ]
 
 
-def for_ratings(study: Study, *chosen: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is set for ratings and what is searched there, where all of these backbones have products."""
-    files = [(ROOT / "conf/backbone" / f"{name}.yaml").read_text(encoding="utf-8") for name in chosen]
-    products = BY_FREQUENCY in study.chosen and all("product_dropout" in text for text in files)
+def for_ratings(study: Study, backbone: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is set for ratings and what is searched there, where the backbone has products."""
+    text = (ROOT / "conf/backbone" / f"{backbone}.yaml").read_text(encoding="utf-8")
+    products = BY_FREQUENCY in study.chosen and "product_dropout" in text
     return ((PRODUCT_DROPOUT,), (PRODUCT_L2,)) if products else ((), ())
 
 
 def schemes(study: Study, found: Callable[[str], tuple[float, float]], only: str = "") -> list[Member]:
-    """Every other scheme with this word in its name, on the two fastest of the backbones that came out best.
+    """Every other scheme with this word in its name, on the fastest of the backbones that came out best.
 
     Args:
         study: of which data set.
@@ -146,7 +146,7 @@ def schemes(study: Study, found: Callable[[str], tuple[float, float]], only: str
     searched = {member.name.partition(".")[2]: found(member.name) for member in backbones(study)}
     best = max(score for score, _ in searched.values())
     near = [name for name, (score, _) in searched.items() if score >= best - NEAR]
-    chosen = sorted(near, key=lambda name: -searched[name][1])[:2]
-    choice = f"backbone=choice({','.join(chosen)})" if len(chosen) > 1 else f"backbone={chosen[0]}"
-    fixed, space = for_ratings(study, *chosen)
-    return [Member(name, (f"model={name}", *fixed), (choice, *space, *SCHEMES.get(name, ()))) for name in wanted]
+    backbone = max(near, key=lambda name: searched[name][1])
+    fixed, space = for_ratings(study, backbone)
+    chosen = (f"backbone={backbone}", *fixed)
+    return [Member(name, (f"model={name}", *chosen), (*space, *SCHEMES.get(name, ()))) for name in wanted]
