@@ -9,7 +9,7 @@ from taskloom.atomic import file_beside
 
 
 class Record:
-    """The trials and the final runs of each member, with the command lines that they were made with.
+    """The trials and the runs on all rows of each member, with the command lines that they were made with.
 
     A member whose command line has changed since counts as not done.
 
@@ -23,8 +23,8 @@ class Record:
         >>> record.add("search", "mmoe", ["model=mmoe"], [trial])
         >>> record.done("search", "mmoe", ["model=mmoe"]), record.done("search", "mmoe", ["model=mmoe", "seed=2"])
         (True, False)
-        >>> record.best("mmoe"), record.found("mmoe")
-        (['optimizer.lr=0.002'], (0.41, 90000.0))
+        >>> record.best("mmoe") == trial, record.found("mmoe")
+        (True, (0.41, 90000.0))
     """
 
     def __init__(self, file: Path) -> None:
@@ -51,16 +51,7 @@ class Record:
         with file_beside(self.file) as path:
             path.write_text("\n".join(self._lines()) + "\n", encoding="utf-8")
 
-    def best(self, name: str) -> list[str]:
-        """The overrides of a member's best trial."""
-        return [f"{key}={value}" for key, value in self._best(name)["params"].items()]
-
-    def found(self, name: str) -> tuple[float, float]:
-        """The validation score of a member's best trial, and its rows/s."""
-        best = self._best(name)
-        return best["score"], best["rows_per_s"]
-
-    def _best(self, name: str) -> dict[str, Any]:
+    def best(self, name: str) -> dict[str, Any]:
         """A member's best trial.
 
         Raises:
@@ -70,6 +61,11 @@ class Record:
         if not trials:
             raise KeyError(f"{name}: no trial is done; run `search` first")
         return max(trials, key=lambda trial: float(trial["score"]))
+
+    def found(self, name: str) -> tuple[float, float]:
+        """The validation score of a member's best trial, and its rows/s."""
+        best = self.best(name)
+        return best["score"], best["rows_per_s"]
 
     def _lines(self) -> Iterator[str]:
         """JSON with a line a run, so that a change of one is a line of a diff."""

@@ -38,7 +38,7 @@ def lines(study: Study, record: Record) -> list[Line]:
         done = record.runs("final", name)
         scores = [[run["test"][metric] for run in done] for metric in study.metrics]
         speed = statistics.median(run["rows_per_s"] for run in done)
-        found.append(Line(name, scores, done[0]["parameters"], speed, done[0]["floors"]))
+        found.append(Line(name, scores, done[0]["parameters"], speed, done[-1]["floors"]))
     return sorted(found, key=lambda line: (line.name != ALONE, -statistics.mean(line.scores[0])))
 
 
@@ -53,13 +53,17 @@ def table(study: Study, record: Record) -> str:
     for line in found:
         shown = " | ".join(f"{statistics.mean(x):.4f} ± {statistics.stdev(x):.4f}" for x in line.scores)
         rows.append(f"| `{line.name}` | {shown} | {line.parameters:,} | {line.speed:,.0f} |")
-    rows += [*([""] if found else []), "| member | validation score | best of its trials |", "|---|---|---|"]
+    rows += [*([""] if found else []), "| member | validation score, sample | all rows | chosen |", "|---|---|---|---|"]
     for name in sorted(record.members("search"), key=lambda name: -record.found(name)[0]):
-        words = [_short(word) for word in record.best(name)]
-        rows.append(f"| `{name}` | {record.found(name)[0]:.4f} | `{' '.join(words)}` |")
+        promoted = sorted(record.runs("promote", name), key=lambda run: -float(run["score"]))
+        best = promoted[0] if promoted else record.best(name)
+        words = " ".join(f"{key}={_short(value)}" for key, value in best["params"].items())
+        on_all = f"{best['score']:.4f}" if promoted else ""
+        rows.append(f"| `{name}` | {record.found(name)[0]:.4f} | {on_all} | `{words}` |")
     took = []
-    for step in ("search", "final"):
-        runs = [run for name in record.members(step) for run in record.runs(step, name)]
+    for step in ("search", "promote", "final"):
+        # The first of the final runs is a promoted one.
+        runs = [run for name in record.members(step) for run in record.runs(step, name)[step == "final" :]]
         took.append(f"{step} {len(runs)} runs, {sum(run['seconds'] for run in runs) / 3600:.1f} hours of one core")
     return "\n".join([*rows, "", f"{'; '.join(took)}.".capitalize()])
 
@@ -117,15 +121,14 @@ def draw(study: Study, record: Record, path: Path, title: str) -> None:
     beside.replace(path)
 
 
-def _short(word: str) -> str:
-    """An override with three digits of a number.
+def _short(value: object) -> str:
+    """A number with three digits.
 
     Example:
-        >>> _short("optimizer.lr=0.004784370493773501"), _short("backbone=fm")
-        ('optimizer.lr=0.00478', 'backbone=fm')
+        >>> _short(0.004784370493773501), _short("fm"), _short(8)
+        ('0.00478', 'fm', '8')
     """
-    key, value = word.split("=", 1)
-    return f"{key}={float(value):.3g}" if "." in value else word
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _floors(found: list[Line]) -> dict[str, dict[str, float]]:

@@ -22,7 +22,7 @@ from study_table import table, write
 TINY = Study(
     ("data=movielens_100k", "tasks=[like,rating]", "method.epochs=1", "data.batch_size=64", "features.dim=8"),
     ("+data.split.sample=0.9",),
-    ("optimizer.lr=tag(log,interval(1e-3,1e-2))",),
+    ("optimizer.lr=tag(log,interval(1e-3,1e-2))", "features.l2=interval(0.01,0.1)"),
     ("like/auc", "rating/rmse"),
     ("fm", "mlp"),
 )
@@ -58,7 +58,8 @@ def test_the_best_trial_is_the_one_with_the_highest_score(tmp_path: Path) -> Non
     record = Record(tmp_path / "study.json")
     add(record, "hard_sharing.fm", 0.1, 0.3, 0.2)
     again = Record(record.file)
-    assert (again.best("hard_sharing.fm"), again.found("hard_sharing.fm")) == (["lr=1"], (0.3, 1.0))
+    assert again.best("hard_sharing.fm")["params"] == {"lr": 1}
+    assert again.found("hard_sharing.fm") == (0.3, 1.0)
     with pytest.raises(KeyError, match=r"hard_sharing\.mlp: no trial is done; run `search` first"):
         record.best("hard_sharing.mlp")
 
@@ -73,10 +74,12 @@ def test_a_record_keeps_what_another_process_added(tmp_path: Path) -> None:
 
 def test_a_change_of_settings_begins_a_member_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record, member = Record(tmp_path / "study.json"), backbones(TINY)[0]
-    record.add("search", member.name, study.searched(TINY, member), [{"params": {}, "score": 0.1}])
-    assert record.done("search", member.name, study.searched(TINY, member))
-    monkeypatch.setattr(study, "TRIALS", 13)
-    assert not record.done("search", member.name, study.searched(TINY, member))
+    trained = []
+    monkeypatch.setattr(study, "sweep", lambda place, words, source, jobs: trained.append(words))
+    for trials in (12, 12, 13, 13):
+        monkeypatch.setattr(study, "TRIALS", trials)
+        study.search(TINY, member, record, tmp_path / "runs", "x", 1)
+    assert ["hydra.sweeper.n_trials=12" in words for words in trained] == [True, False]
 
 
 def test_a_sweep_begun_with_other_settings_is_told(tmp_path: Path) -> None:
@@ -124,12 +127,13 @@ def test_from_search_to_table(
 ) -> None:
     monkeypatch.setitem(STUDIES, "tiny", TINY)
     monkeypatch.setattr(study, "TRIALS", 2)
-    monkeypatch.setattr(study, "SEEDS", (1, 2))
+    monkeypatch.setattr(study, "SEEDS", (1, 2, 3))
+    monkeypatch.setattr(study, "STRONGER", (1.0, 2.0))
     monkeypatch.setattr(study, "BASE", (*study.BASE, f"paths.root={tmp_path}"))
     monkeypatch.setattr(study_members, "names", lambda group: ["hard_sharing", "single_task"])
     words = ["tiny", f"source={films}", f"folder={tmp_path / 'study'}", f"record={tmp_path / 'tiny.json'}", "jobs=1"]
     words += [f"picture={tmp_path / 'tiny.png'}"]
-    assert main([*words, "search", "final", "table"]) == 0
+    assert main([*words, "search", "promote", "final", "table"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     *lines, _, one, two, three = lines  # behind them the settings
     assert all("`optimizer.lr=0." in line for line in (one, two, three))
@@ -138,20 +142,29 @@ def test_from_search_to_table(
     assert first[-3] == "| `single_task`"
     assert {*first[-2:]} == {"| `hard_sharing.fm`", "| `hard_sharing.mlp`"}
     assert all(re.search(r"0\.\d{4} ± 0\.\d{4} \| [01]\.\d{4} ± ", line) for line in lines[-3:])
-    # A search sees a part of the rows and no floors; finals see all of them.
+    # A search sees a part of the rows; what comes after it sees all of them.
     seen = [
         json.loads(file.read_text())["summary"][1]
-        for step in ("search", "final")
-        for file in sorted((tmp_path / "study" / "tiny" / step / "single_task").glob("*/run.json"))
+        for step in ("search", "promote", "final")
+        for file in sorted((tmp_path / "study" / "tiny" / step / "single_task").rglob("run.json"))
     ]
+    assert len(seen) == 2 + 2 + 2
     assert len({*seen[:2]}) == len({*seen[2:]}) == 1
     assert seen[0] != seen[2]
+    # The final runs are those of the promoted trial that validation rows like best.
+    record = Record(tmp_path / "tiny.json")
+    for name in ("single_task", "hard_sharing.fm", "hard_sharing.mlp"):
+        promoted, runs = record.runs("promote", name), record.runs("final", name)
+        assert [run["seed"] for run in (*promoted, *runs)] == [1, 1, 1, 2, 3]
+        assert runs[0]["score"] == max(run["score"] for run in promoted)
+        assert all(run["params"] == runs[0]["params"] for run in runs)
+        assert promoted[1]["params"]["features.l2"] == 2 * promoted[0]["params"]["features.l2"]
     # What is done is left alone, with the run folders and, by the record, without them.
     monkeypatch.setattr(study, "train", lambda words: pytest.fail(f"trains again: {words}"))
     (tmp_path / "tiny.json").unlink()
     for folder in ("study", "none"):
         words[2] = f"folder={tmp_path / folder}"
-        assert main([*words, "search", "final", "table", "draw"]) == 0
+        assert main([*words, "search", "promote", "final", "table", "draw"]) == 0
         again = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-        assert again == [*lines, "| member | validation score | best of its trials |", one, two, three]
+        assert again == [*lines, "| member | validation score, sample | all rows | chosen |", one, two, three]
         assert matplotlib.image.imread(tmp_path / "tiny.png").std() > 0
