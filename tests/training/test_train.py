@@ -10,14 +10,19 @@ LOOK = """
 import sys, torch
 from pathlib import Path
 from taskloom.config.command import run_command
+from taskloom.training import train
 
+looked, fit = [], train.fit
+def look(*given):
+    tiny = torch.full((1_000_000,), 1e-30, requires_grad=True)
+    below = tiny * 1e-10
+    (tiny * 1e-20 * 1e-20).sum().backward()
+    looked.append((torch.get_num_threads(), bool(below.any()), bool(tiny.grad.any())))
+    return fit(*given)
+train.fit = look
 assert run_command("train", sys.argv[1:], Path("conf").resolve()) == 0
-assert torch.get_num_threads() == 2
-tiny = torch.full((1_000_000,), 1e-30, requires_grad=True)
-below = tiny * 1e-10
-assert not below.any(), below.unique()
-(tiny * 1e-20 * 1e-20).sum().backward()
-assert not tiny.grad.any(), tiny.grad.unique()
+assert looked == [(2, False, False)], looked
+assert torch.tensor(1e-30) * 1e-10 > 0
 """
 
 

@@ -24,6 +24,7 @@ from taskloom.training.rank import meeting
 from taskloom.training.ranks import processes, train_on_ranks
 from taskloom.training.results import task_rows
 from taskloom.training.run import load_best
+from taskloom.training.subnormals import flushed
 from taskloom.training.train import prepare, run_test, train
 
 Config = Mapping[str, Any]
@@ -77,6 +78,7 @@ def resume_job(folder: Path) -> dict[str, Any]:
         return _train(run_folder, lock)
 
 
+@flushed()
 def evaluate_job(folder: Path) -> dict[str, Any]:
     """Tests a run's best checkpoint once more, in this process, and compares with what the run said.
 

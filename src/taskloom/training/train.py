@@ -29,6 +29,7 @@ from taskloom.training.ranking import CatalogueRanking
 from taskloom.training.rng import seed_rank
 from taskloom.training.run import fit, test
 from taskloom.training.strategy import device_of, lightning_settings
+from taskloom.training.subnormals import flushed
 
 Config = Mapping[str, Any]
 
@@ -99,9 +100,6 @@ def prepare(config: Config, folder: RunFolder, meeting: Meeting | None = None) -
     for problem in check_accelerator({**config["trainer"], "devices": devices}):
         raise ConfigError(problem.text)
     load_plugins(config["plugins"])
-    # A penalty, and Adam's means of rows that are seldom looked up, come down to numbers below 1e-38, with which a CPU
-    # computes ten times as slowly; zero serves as well. Threads take this over from the one that starts them.
-    torch.set_flush_denormal(True)
     if config["trainer"]["threads"]:
         torch.set_num_threads(config["trainer"]["threads"])
     if meeting is not None:
@@ -127,6 +125,7 @@ def _prepare_data(data: DataModule, place: Place | None) -> None:
         dist.barrier()
 
 
+@flushed()
 def train(config: Config, folder: RunFolder, meeting: Meeting | None = None) -> None:
     """Trains and tests a config in its run folder, which holds the record and all results in the end.
 
