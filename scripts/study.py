@@ -8,10 +8,11 @@
 
 Studies are movielens_1m, interact (MovieLens-100K, watched or not beside the rating), census_income and
 kuairand_subset. Members are every backbone under hard sharing, then every scheme on the fastest of the backbones that
-are within .004 of the best by validation score. A member is a sweep of its own in ``logs/study``, so that the
-command can be killed at any moment and goes on when it is typed again; ``only=mmoe`` takes one member. What a sweep
-came to is written to docs/studies/<study>.json, and a member that stands there with the same settings is not run again,
-on whatever machine; remove the file to begin anew. Nothing is chosen by test rows.
+are within .004 of the best by validation score; single_task is a member a task, each searched by itself. A member is a
+sweep of its own in ``logs/study``, so that the command can be killed at any moment and goes on when it is typed again;
+``only=mmoe`` takes one member. What a sweep came to is written to docs/studies/<study>.json, and a member that stands
+there with the same settings is not run again, on whatever machine; remove the file to begin anew. Nothing is chosen by
+test rows.
 """
 
 import json
@@ -22,13 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from study_members import ALONE, ROOT, STUDIES, Member, Study, backbones, schemes
-from study_record import Record
+from study_record import NotDoneError, Record
 from study_table import draw, table, write
 
 TRIALS, SEEDS = 12, (1, 2, 3)
-#: on all rows an item is learnt from five times as many, and what kept the sample from overfitting is too little:
-#: hard_sharing on fm has a validation score of .440, .447 and .449 there with one, one and a half and two times as much
-PENALTY, STRONGER = "features.l2", (1.0, 2.0, 3.0)
+PENALTY = "features.l2"
 #: the steps that only look at the record
 SHOWN = ("table", "page", "draw")
 BASE = (
@@ -78,15 +77,20 @@ def trial(run: dict[str, Any]) -> dict[str, Any]:
 
 def whole(run: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """What the record keeps of a run on all rows."""
-    # single_task has a best epoch for each task.
-    score = sum(best["score"] for best in run["best"].values()) / len(run["best"])
+    [best] = run["best"].values()
     test = {name: round(value, 6) for name, value in run["test"].items()}
     about = {"test": test, "floors": run["floors"], "cpu": run["machine"]["cpu"]}
-    return {"params": params, "seed": run["seed"], "score": score, **about, **_cost(run)}
+    return {"params": params, "seed": run["seed"], "score": best["score"], **about, **_cost(run)}
 
 
 def _cost(run: dict[str, Any]) -> dict[str, Any]:
     return {key: run[key] for key in ("seconds", "rows_per_s", "parameters")}
+
+
+def shared(study: Study, member: Member) -> list[str]:
+    """What all have in common, but for what this member says of the same keys."""
+    said = {word.split("=")[0] for word in member.chosen}
+    return [*(word for word in study.chosen if word.split("=")[0] not in said), *BASE]
 
 
 def search(study: Study, member: Member, record: Record, place: Path, source: str, jobs: int) -> None:
@@ -95,25 +99,35 @@ def search(study: Study, member: Member, record: Record, place: Path, source: st
     space = [word for word in study.space if word.split("=")[0] not in named]
     # No pruner: early epochs are better the less a setting regularises, and its last ones worse.
     optuna = ["hydra/sweeper=optuna", f"hydra.sweeper.n_trials={TRIALS}"]
-    words = [*study.chosen, *BASE, *study.search, *optuna, *space, *member.chosen, *member.space]
+    words = [*shared(study, member), *study.search, *optuna, *space, *member.chosen, *member.space]
     if not record.done("search", member.name, words):
         sweep(place, words, source, jobs)
         record.add("search", member.name, words, [trial(run) for run in runs(place)])
 
 
 def promote(study: Study, member: Member, record: Record, place: Path, source: str, jobs: int) -> None:
-    """The best trial on all rows with the first seed, by several strengths of its penalty."""
+    """The best trial on all rows with the first seed, by several strengths of its penalty.
+
+    After those that the study names comes one more, a step beyond the better end of them.
+    """
     best = record.best(member.name)["params"]
-    common = [*study.chosen, *BASE, *member.chosen, f"seed={SEEDS[0]}"]
-    each = [best | {PENALTY: factor * best[PENALTY]} for factor in STRONGER]
-    words = [*common, *(" ".join(overrides(params)) for params in each)]
-    if not record.done("promote", member.name, words):
-        found = []
-        for factor, params in zip(STRONGER, each, strict=True):
-            at = place / f"{factor:g}"
-            sweep(at, [*common, *overrides(params)], source, jobs)
-            found += [whole(run, params) for run in runs(at)]
-        record.add("promote", member.name, words, found)
+    common = [*shared(study, member), *member.chosen, f"seed={SEEDS[0]}"]
+    words = [*common, *overrides(best), f"{PENALTY} x {study.stronger}"]
+    if record.done("promote", member.name, words):
+        return
+    found: dict[float, dict[str, Any]] = {}
+
+    def attempt(factor: float) -> None:
+        params, at = best | {PENALTY: factor * best[PENALTY]}, place / f"{factor:.3g}"
+        sweep(at, [*common, *overrides(params)], source, jobs)
+        [found[factor]] = [whole(run, params) for run in runs(at)]
+
+    for factor in study.stronger:
+        attempt(factor)
+    if len(study.stronger) > 1:
+        low, *_, high = study.stronger
+        attempt(low * low / high if found[low]["score"] > found[high]["score"] else high * high / low)
+    record.add("promote", member.name, words, [found[factor] for factor in sorted(found)])
 
 
 def overrides(params: dict[str, Any]) -> list[str]:
@@ -125,12 +139,12 @@ def final(study: Study, member: Member, record: Record, place: Path, source: str
     """The best of those, by validation rows, with the other seeds."""
     promoted = record.runs("promote", member.name)
     if not promoted:
-        raise KeyError(f"{member.name}: no trial was promoted; run `promote` first")
+        raise NotDoneError(f"{member.name}: no trial was promoted; run `promote` first")
     best = max(promoted, key=lambda run: float(run["score"]))
     own = overrides(best["params"])
     # The factorisation and its like are fitted once, beside the baseline.
-    floors = ["floors=null"] if member.name == ALONE else []
-    words = [*study.chosen, *BASE, *member.chosen, *own, *floors, f"seed={','.join(map(str, SEEDS[1:]))}"]
+    floors = ["floors=null"] if member.name.startswith(ALONE) else []
+    words = [*shared(study, member), *member.chosen, *own, *floors, f"seed={','.join(map(str, SEEDS[1:]))}"]
     if not record.done("final", member.name, words):
         sweep(place, words, source, jobs)
         record.add("final", member.name, words, [best, *(whole(run, best["params"]) for run in runs(place))])
@@ -171,8 +185,8 @@ def main(words: list[str]) -> int:
         if "draw" in steps:
             picture = Path(settings.get("picture", ROOT / f"docs/images/study_{chosen}.png"))
             draw(study, record, picture, f"{chosen}: test scores of every member, {len(SEEDS)} seeds each")
-    except KeyError as error:
-        sys.exit(str(error.args[0]))
+    except NotDoneError as error:
+        sys.exit(str(error))
     return 0
 
 

@@ -8,6 +8,10 @@ from typing import Any
 from taskloom.atomic import file_beside
 
 
+class NotDoneError(Exception):
+    """A step of a member that another one builds on is not done."""
+
+
 class Record:
     """The trials and the runs on all rows of each member, with the command lines that they were made with.
 
@@ -55,11 +59,11 @@ class Record:
         """A member's best trial.
 
         Raises:
-            KeyError: no trial of it is done.
+            NotDoneError: no trial of it is done.
         """
         trials = self.runs("search", name)
         if not trials:
-            raise KeyError(f"{name}: no trial is done; run `search` first")
+            raise NotDoneError(f"{name}: no trial is done; run `search` first")
         return max(trials, key=lambda trial: float(trial["score"]))
 
     def found(self, name: str) -> tuple[float, float]:

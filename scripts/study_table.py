@@ -4,6 +4,7 @@ import re
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from study_members import ALONE, Study
 from study_record import Record
@@ -33,27 +34,82 @@ class Line:
 
 def lines(study: Study, record: Record) -> list[Line]:
     """Those whose final runs are done: single_task, then the others, best first by the first metric."""
-    found = []
-    for name in record.members("final"):
-        done = record.runs("final", name)
-        scores = [[run["test"][metric] for run in done] for metric in study.metrics]
-        speed = statistics.median(run["rows_per_s"] for run in done)
-        found.append(Line(name, scores, done[0]["parameters"], speed, done[-1]["floors"]))
+    runs = {name: record.runs("final", name) for name in record.members("final")}
+    parts = {metric: f"{ALONE}.{metric.partition('/')[0]}" for metric in study.metrics}
+    found = [
+        _line(name, [[run["test"][metric] for run in done] for metric in study.metrics], [done])
+        for name, done in runs.items()
+        if not name.startswith(ALONE)
+    ]
+    if {*parts.values()} <= {*runs}:
+        scores = [[run["test"][metric] for run in runs[part]] for metric, part in parts.items()]
+        found.append(_line(ALONE, scores, [runs[part] for part in dict.fromkeys(parts.values())]))
     return sorted(found, key=lambda line: (line.name != ALONE, -statistics.mean(line.scores[0])))
 
 
+def _line(name: str, scores: list[list[float]], parts: list[list[dict[str, Any]]]) -> Line:
+    """A line of one member, or of several that are trained one after the other."""
+    speed = 1 / sum(1 / statistics.median(run["rows_per_s"] for run in runs) for runs in parts)
+    floors: dict[str, dict[str, float]] = {}
+    for runs in parts:
+        for floor, values in runs[-1]["floors"].items():
+            floors[floor] = floors.get(floor, {}) | values
+    return Line(name, scores, sum(runs[0]["parameters"] for runs in parts), speed, floors)
+
+
+def beyond_noise(found: list[Line], m: int) -> set[str]:
+    r"""Whose scores differ from those of single_task by more than noise.
+
+    .. math:: |\bar x_i - \bar x_0| > t \, s \, \sqrt{1/n_i + 1/n_0}
+
+    with s the standard deviation over seeds, pooled over all N members, and t the quantile at 5%, two-sided, divided by
+    N - 1 (Bonferroni).
+
+    Args:
+        found: the members.
+        m: which of their metrics.
+
+    Example:
+        >>> alone, same, better = ([0.800, 0.802], [0.801, 0.802], [0.820, 0.823])
+        >>> lines = [Line(name, [x], 1, 1.0, {}) for name, x in [(ALONE, alone), ("mmoe", same), ("ple", better)]]
+        >>> beyond_noise(lines, 0)
+        {'ple'}
+    """
+    base = next((line.scores[m] for line in found if line.name == ALONE), None)
+    if base is None or len(found) < 2:
+        return set()
+    from scipy.stats import t
+
+    freedom = sum(len(line.scores[m]) - 1 for line in found)
+    pooled = sum(statistics.variance(line.scores[m]) * (len(line.scores[m]) - 1) for line in found) / freedom
+    limit = t.ppf(1 - 0.05 / 2 / (len(found) - 1), freedom) * pooled**0.5
+    return {
+        line.name
+        for line in found
+        if abs(statistics.mean(line.scores[m]) - statistics.mean(base))
+        > limit * (1 / len(line.scores[m]) + 1 / len(base)) ** 0.5
+    }
+
+
 def table(study: Study, record: Record) -> str:
-    """Markdown: floors, single_task, and the others; then what the search of each found, and what it took."""
+    """Markdown: floors, single_task, and the others; then what the search of each found, and what it took.
+
+    A star is at the scores that differ from those of single_task by more than noise.
+    """
     found = lines(study, record)
     rows = [f"| member | {' | '.join(study.metrics)} | parameters | rows/s |"] if found else []
     rows += ["|" + "---|" * (len(study.metrics) + 3)] if found else []
     for name, values in _floors(found).items():
         shown = " | ".join(f"{values[metric]:.4f}" if metric in values else "" for metric in study.metrics)
         rows.append(f"| floor: {name} | {shown} | | |")
+    beyond = [beyond_noise(found, m) for m in range(len(study.metrics))]
     for line in found:
-        shown = " | ".join(f"{statistics.mean(x):.4f} ± {statistics.stdev(x):.4f}" for x in line.scores)
+        shown = " | ".join(
+            f"{statistics.mean(x):.4f} ± {statistics.stdev(x):.4f}{'*' if line.name in other else ''}"
+            for x, other in zip(line.scores, beyond, strict=True)
+        )
         rows.append(f"| `{line.name}` | {shown} | {line.parameters:,} | {line.speed:,.0f} |")
-    rows += [*([""] if found else []), "| member | validation score, sample | all rows | chosen |", "|---|---|---|---|"]
+    rows += [*([""] if found else []), "| member | validation score, search | all rows | chosen |", "|---|---|---|---|"]
     for name in sorted(record.members("search"), key=lambda name: -record.found(name)[0]):
         promoted = sorted(record.runs("promote", name), key=lambda run: -float(run["score"]))
         best = promoted[0] if promoted else record.best(name)
@@ -92,9 +148,10 @@ def draw(study: Study, record: Record, path: Path, title: str) -> None:
         title: above it.
     """
     from matplotlib.figure import Figure  # slow to import; and without pyplot there is no state to clean up
+    from matplotlib.lines import Line2D
 
     found = lines(study, record)[::-1]
-    figure = Figure(figsize=(2.6 + 3.4 * len(study.metrics), 1.3 + 0.26 * len(found)), dpi=130, layout="constrained")
+    figure = Figure(figsize=(2.6 + 3.4 * len(study.metrics), 1.5 + 0.26 * len(found)), dpi=130, layout="constrained")
     figure.suptitle(title, fontsize=11, weight="bold", x=0.01, ha="left")
     panels = figure.subplots(1, len(study.metrics), sharey=True, squeeze=False)[0]
     for panel, metric, m in zip(panels, study.metrics, range(len(study.metrics)), strict=True):
@@ -115,6 +172,9 @@ def draw(study: Study, record: Record, path: Path, title: str) -> None:
         panel.set_ylim(-0.6, len(found) - 0.4)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(found)), [line.name for line in found])
+    of = {"sharing scheme": SCHEME, "backbone under hard sharing": BACKBONE}
+    dots = [Line2D([], [], marker="o", ls="", ms=5, mew=0, color=colour) for colour in of.values()]
+    figure.legend(dots, [*of], loc="outside lower left", ncols=2, fontsize=8, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}.partial.png")
     figure.savefig(beside)

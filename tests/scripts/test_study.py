@@ -1,10 +1,12 @@
 """The study of all members: a search on validation rows, finals, and a table; what is done is not done again."""
 
+import doctest
 import json
 import re
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import matplotlib.image
@@ -14,9 +16,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import study
 import study_members
+import study_record
+import study_table
 from study import STUDIES, Study, backbones, main, schemes
 from study_members import names
-from study_record import Record
+from study_record import NotDoneError, Record
 from study_table import table, write
 
 TINY = Study(
@@ -25,6 +29,7 @@ TINY = Study(
     ("optimizer.lr=tag(log,interval(1e-3,1e-2))", "features.l2=interval(0.01,0.1)"),
     ("like/auc", "rating/rmse"),
     ("fm", "mlp"),
+    stronger=(1.0, 2.0),
 )
 
 
@@ -47,11 +52,12 @@ def test_schemes_take_the_fastest_of_the_backbones_that_validation_likes() -> No
     }
     made = schemes(STUDIES["census_income"], lambda name: found[name.partition(".")[2]])
     members = {member.name: member for member in made}
-    assert set(members) == set(names("model")) - {"hard_sharing", "esmm", "aitm", "pepnet"}
+    alone = {"single_task.income", "single_task.never_married"}
+    assert set(members) == set(names("model")) - {"hard_sharing", "esmm", "aitm", "pepnet", "single_task"} | alone
     assert all("backbone=fm" in member.chosen for member in members.values())
     found["mlp"] = (0.6, 0.1)
-    alone = schemes(STUDIES["census_income"], lambda name: found[name.partition(".")[2]], "mmoe")
-    assert [(member.name, member.chosen) for member in alone] == [("mmoe", ("model=mmoe", "backbone=mlp"))]
+    one = schemes(STUDIES["census_income"], lambda name: found[name.partition(".")[2]], "mmoe")
+    assert [(member.name, member.chosen) for member in one] == [("mmoe", ("model=mmoe", "backbone=mlp"))]
 
 
 def test_the_best_trial_is_the_one_with_the_highest_score(tmp_path: Path) -> None:
@@ -60,7 +66,7 @@ def test_the_best_trial_is_the_one_with_the_highest_score(tmp_path: Path) -> Non
     again = Record(record.file)
     assert again.best("hard_sharing.fm")["params"] == {"lr": 1}
     assert again.found("hard_sharing.fm") == (0.3, 1.0)
-    with pytest.raises(KeyError, match=r"hard_sharing\.mlp: no trial is done; run `search` first"):
+    with pytest.raises(NotDoneError, match=r"hard_sharing\.mlp: no trial is done; run `search` first"):
         record.best("hard_sharing.mlp")
 
 
@@ -91,7 +97,7 @@ def test_a_sweep_begun_with_other_settings_is_told(tmp_path: Path) -> None:
 def test_every_study_names_members_and_keys_that_there_are() -> None:
     for its in STUDIES.values():
         assert {member.name for member in backbones(its)} <= {f"hard_sharing.{name}" for name in names("backbone")}
-    assert set(study_members.SCHEMES) <= set(names("model"))
+    assert {*study_members.SCHEMES, *study_members.APART} <= set(names("model"))
 
 
 RECORDS = sorted((study.ROOT / "docs/studies").glob("*.json"))
@@ -114,6 +120,27 @@ def test_a_table_goes_between_two_comments(tmp_path: Path) -> None:
         write(page, "other", "rows")
 
 
+def test_schemes_with_tables_of_their_own_search_the_weight_of_a_task(tmp_path: Path) -> None:
+    space = {member.name: member.space for member in schemes(STUDIES["movielens_1m"], lambda name: (0.5, 1.0))}
+    weight = "data.tasks.like.weight=choice(1,2,4)"
+    assert {name for name, its in space.items() if weight in its} == {"soft_sharing", "stem"}
+
+
+def test_what_another_step_has_to_do_first_is_told(tmp_path: Path) -> None:
+    words = ["census_income", "source=x", f"record={tmp_path / 'none.json'}"]
+    with pytest.raises(SystemExit, match=r"hard_sharing\.mlp: no trial is done; run `search` first"):
+        main([*words, "only=hard_sharing.mlp", "promote"])
+    with pytest.raises(SystemExit, match=r"hard_sharing\.mlp: no trial was promoted; run `promote` first"):
+        main([*words, "only=hard_sharing.mlp", "final"])
+
+
+@pytest.mark.parametrize("module", [study_record, study_table])
+def test_the_examples_of_its_parts_hold(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
 def test_what_is_typed_wrongly_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], ["movielens_1m"], ["movielens_1m", "search"], ["nothing", "table"], ["interact", "tabel"]):
         assert main(words) == 2
@@ -128,37 +155,46 @@ def test_from_search_to_table(
     monkeypatch.setitem(STUDIES, "tiny", TINY)
     monkeypatch.setattr(study, "TRIALS", 2)
     monkeypatch.setattr(study, "SEEDS", (1, 2, 3))
-    monkeypatch.setattr(study, "STRONGER", (1.0, 2.0))
     monkeypatch.setattr(study, "BASE", (*study.BASE, f"paths.root={tmp_path}"))
     monkeypatch.setattr(study_members, "names", lambda group: ["hard_sharing", "single_task"])
     words = ["tiny", f"source={films}", f"folder={tmp_path / 'study'}", f"record={tmp_path / 'tiny.json'}", "jobs=1"]
     words += [f"picture={tmp_path / 'tiny.png'}"]
     assert main([*words, "search", "promote", "final", "table"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-    *lines, _, one, two, three = lines  # behind them the settings
-    assert all("`optimizer.lr=0." in line for line in (one, two, three))
+    *lines, _, one, two, three, four = lines  # behind them the settings
+    assert all("`optimizer.lr=0." in line for line in (one, two, three, four))
     first = [line.split(" | ")[0] for line in lines]
     assert first[1] == "| floor: constant"
     assert first[-3] == "| `single_task`"
     assert {*first[-2:]} == {"| `hard_sharing.fm`", "| `hard_sharing.mlp`"}
-    assert all(re.search(r"0\.\d{4} ± 0\.\d{4} \| [01]\.\d{4} ± ", line) for line in lines[-3:])
+    assert all(re.search(r"0\.\d{4} ± 0\.\d{4} \| [01]\.\d{4} ± ", line.replace("*", "")) for line in lines[-3:])
     # A search sees a part of the rows; what comes after it sees all of them.
     seen = [
         json.loads(file.read_text())["summary"][1]
         for step in ("search", "promote", "final")
-        for file in sorted((tmp_path / "study" / "tiny" / step / "single_task").rglob("run.json"))
+        for file in sorted((tmp_path / "study" / "tiny" / step / "single_task.like").rglob("run.json"))
     ]
-    assert len(seen) == 2 + 2 + 2
+    assert len(seen) == 2 + 3 + 2
     assert len({*seen[:2]}) == len({*seen[2:]}) == 1
     assert seen[0] != seen[2]
     # The final runs are those of the promoted trial that validation rows like best.
     record = Record(tmp_path / "tiny.json")
-    for name in ("single_task", "hard_sharing.fm", "hard_sharing.mlp"):
+    for name in ("single_task.like", "single_task.rating", "hard_sharing.fm", "hard_sharing.mlp"):
         promoted, runs = record.runs("promote", name), record.runs("final", name)
-        assert [run["seed"] for run in (*promoted, *runs)] == [1, 1, 1, 2, 3]
+        assert [run["seed"] for run in (*promoted, *runs)] == [1, 1, 1, 1, 2, 3]
         assert runs[0]["score"] == max(run["score"] for run in promoted)
         assert all(run["params"] == runs[0]["params"] for run in runs)
-        assert promoted[1]["params"]["features.l2"] == 2 * promoted[0]["params"]["features.l2"]
+        searched = record.best(name)["params"]["features.l2"]
+        factors = [run["params"]["features.l2"] / searched for run in promoted]
+        assert factors == pytest.approx([0.5, 1, 2] if factors[0] < 1 else [1, 2, 4])
+        # The last attempt was made beyond the better of the first two.
+        once, twice = (promoted[i]["score"] for i, factor in enumerate(factors) if factor in (1, 2))
+        assert (factors[0] < 1) == (once > twice)
+    line = {found.name: found for found in study_table.lines(TINY, record)}["single_task"]
+    like, rating = (record.runs("final", f"single_task.{task}") for task in ("like", "rating"))
+    assert line.scores == [[run["test"]["like/auc"] for run in like], [run["test"]["rating/rmse"] for run in rating]]
+    assert line.parameters == like[0]["parameters"] + rating[0]["parameters"]
+    assert line.speed < min(run["rows_per_s"] for run in (*like, *rating))
     # What is done is left alone, with the run folders and, by the record, without them.
     monkeypatch.setattr(study, "train", lambda words: pytest.fail(f"trains again: {words}"))
     (tmp_path / "tiny.json").unlink()
@@ -166,5 +202,5 @@ def test_from_search_to_table(
         words[2] = f"folder={tmp_path / folder}"
         assert main([*words, "search", "promote", "final", "table", "draw"]) == 0
         again = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-        assert again == [*lines, "| member | validation score, sample | all rows | chosen |", one, two, three]
+        assert again == [*lines, "| member | validation score, search | all rows | chosen |", one, two, three, four]
         assert matplotlib.image.imread(tmp_path / "tiny.png").std() > 0

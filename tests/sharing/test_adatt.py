@@ -1,5 +1,6 @@
 """AdaTT against its formula, row by row; what of it is shared, and its limits."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -148,8 +149,7 @@ def test_with_one_level_all_gates_meet_in_one_tensor():
 
 def test_mixed_precision_keeps_the_outputs_type():
     scheme, embedded = make(own=2, shared=1).float(), embed()
-    embedded.fields = embedded.fields.float()
-    embedded.dense = embedded.dense.float()
+    embedded = replace(embedded, fields=embedded.fields.float(), dense=embedded.dense.float())
     exact = scheme(embedded).h
     with torch.autocast("cpu", torch.bfloat16):
         h = scheme(embedded).h

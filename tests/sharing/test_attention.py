@@ -1,5 +1,6 @@
 """Attention masks over a shared trunk against their formula, and at their limits."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -136,7 +137,7 @@ def test_the_trunk_is_shared_and_the_masks_are_not():
 
 def test_it_runs_in_half_precision():
     sharing, embedded = made("three stages").float(), embed()
-    embedded.fields = embedded.fields.detach().float()
+    embedded = replace(embedded, fields=embedded.fields.detach().float())
     exact = sharing(embedded).h
     with torch.autocast("cpu", torch.bfloat16):
         h = sharing(embedded).h

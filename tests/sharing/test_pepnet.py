@@ -136,7 +136,7 @@ def test_representation_cuts_every_path(backbone):
 
 def test_mixed_precision_keeps_the_outputs_type():
     scheme, embedded = make().float(), embed()
-    embedded.fields, embedded.dense = embedded.fields.float(), embedded.dense.float()
+    embedded = replace(embedded, fields=embedded.fields.float(), dense=embedded.dense.float())
     exact = scheme(embedded).h
     with torch.autocast("cpu", torch.bfloat16):
         h = scheme(embedded).h

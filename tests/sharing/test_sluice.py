@@ -1,5 +1,6 @@
 """Sluice networks against their formula, and at their limits."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -194,7 +195,7 @@ def test_what_is_a_tasks_own():
 
 def test_half_precision_leaves_the_penalty_exact():
     sharing, embedded = made("of other widths").float(), embed(3)
-    embedded.fields = embedded.fields.detach().float()
+    embedded = replace(embedded, fields=embedded.fields.detach().float())
     exact = sharing(embedded)
     with torch.autocast("cpu", torch.bfloat16):
         shared = sharing(embedded)

@@ -1,5 +1,6 @@
 """STEM against its formula, row by row; who reads and who trains whose embeddings."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -107,7 +108,7 @@ def test_a_gate_that_is_sure_passes_one_expert_on(expert):
 
 def test_mixed_precision_keeps_the_outputs_type():
     scheme, embedded = make("fm").float(), embed()
-    embedded.fields, embedded.dense = embedded.fields.float(), embedded.dense.float()
+    embedded = replace(embedded, fields=embedded.fields.float(), dense=embedded.dense.float())
     exact = scheme(embedded).h
     with torch.autocast("cpu", torch.bfloat16):
         h = scheme(embedded).h

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -48,7 +49,7 @@ class InputSpec:
         return [order.index(name) for name in names]
 
 
-@dataclass
+@dataclass(frozen=True)
 class View:
     """One view of a batch.
 
@@ -67,7 +68,7 @@ class View:
     prior: Tensor | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Embedded:
     """A batch after the embedding tables.
 
@@ -96,8 +97,20 @@ class Embedded:
 
     def view(self, v: int) -> View:
         """View v alone."""
-        fields, *others = (_view(tensor, v) for tensor in self.tensors())
-        return View(fields, self.dense, others[0] if others else None, self.mask, self.prior)
+        return self._views[v]
+
+    @cached_property
+    def _views(self) -> list[View]:
+        # All at once: the gradient of an index would be filled up to the size of all views, once for each of them.
+        # The only view is taken by its shape, which copies nothing on the way back.
+        fields, *others = (
+            tensor.unbind(1) if tensor.shape[1] > 1 else (tensor.squeeze(1),) for tensor in self.tensors()
+        )
+        histories = others[0] if others else [None] * len(fields)
+        return [
+            View(own, self.dense, history, self.mask, self.prior)
+            for own, history in zip(fields, histories, strict=True)
+        ]
 
     def for_task(self, k: int) -> View:
         """What task k reads: its own view where there is one, else the shared one."""
@@ -110,8 +123,3 @@ class Embedded:
     def tensors(self) -> tuple[Tensor, ...]:
         """The tensors that every path from the embedding tables to a loss crosses."""
         return (self.fields,) if self.history is None else (self.fields, self.history)
-
-
-def _view(tensor: Tensor, v: int) -> Tensor:
-    # The only view is taken by its shape: the gradient of an index is filled up to the size of all views.
-    return tensor.squeeze(1) if tensor.shape[1] == 1 else tensor[:, v]

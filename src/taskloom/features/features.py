@@ -13,8 +13,8 @@ from taskloom.dropout import Dropout
 from taskloom.errors import ConfigError
 from taskloom.features.embedded import Embedded, InputSpec
 from taskloom.features.hashing import Hashing
-from taskloom.features.penalty import penalty_by_count
-from taskloom.features.tables import Tables, initial_rows
+from taskloom.features.penalty import penalty_by_count, squared_norm
+from taskloom.features.tables import Table, Tables, initial_rows
 from taskloom.features.widths import NarrowTable, widths_by_count
 from taskloom.schema import Batch, Feature, Schema
 
@@ -115,9 +115,9 @@ class Features(nn.Module):
             self._make_narrow(widths, n_tables, sparse)
             return
         if meta_from is not None and sum(sizes) >= meta_from:
-            self.tables = Tables([nn.Embedding(sum(sizes), dim, device="meta") for _ in range(n_tables)])
+            self.tables = Tables([Table(sum(sizes), dim, device="meta") for _ in range(n_tables)])
             return
-        tables = [nn.Embedding(sum(sizes), dim, sparse=sparse) for _ in range(n_tables)]
+        tables = [Table(sum(sizes), dim, sparse=sparse) for _ in range(n_tables)]
         self.tables = Tables(tables)
         for table in tables:
             nn.init.normal_(table.weight, std=init_std)
@@ -178,8 +178,8 @@ class Features(nn.Module):
         n_rows = batch.rows_global / world_size() if batch.rows_global else float(max(1, len(batch)))
         penalty = fields.new_zeros(())
         if self.l2:
-            roots = None if held is None else torch.cat(self._fields(held, weights), dim=1).sqrt().unsqueeze(1)
-            penalty = self.l2 * _squared_norm(fields if roots is None else fields * roots) / n_rows
+            holds = None if held is None else torch.cat(self._fields(held, weights), dim=1).squeeze(2).unsqueeze(1)
+            penalty = self.l2 * squared_norm(fields, holds) / n_rows
         return Embedded(self.dropout(fields), batch.dense, penalty, n_rows, history, batch.history_mask, batch.prior)
 
     def _ids(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
@@ -218,12 +218,6 @@ class Features(nn.Module):
         columns, *bags = rows.split([n_categorical, *(weight.shape[1] for weight in weights)], dim=1)
         means = [(bag * weight.unsqueeze(2)).sum(1, keepdim=True) for bag, weight in zip(bags, weights, strict=True)]
         return [columns, *means]
-
-
-def _squared_norm(tensor: Tensor) -> Tensor:
-    # Half the time of pow(2).sum(), whose powers are written out and whose gradient computes powers again.
-    flat = tensor.float().flatten()
-    return torch.dot(flat, flat)
 
 
 def _width(feature: Feature) -> int:
