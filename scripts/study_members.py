@@ -17,8 +17,6 @@ class Study:
         space: what every member is searched through.
         metrics: of the table, as ``task/metric``.
         backbones: that stand for themselves in the table; empty for all.
-        apart: what a scheme whose tasks have tables of their own is searched through beside that. The weight of a task
-            is, to its own tables, a weaker penalty, and tasks differ in the one that they want.
         stronger: by how much more than on the sample embeddings are held where all rows train, at first. An id is
             learnt from more of them there, and what kept the sample from overfitting is too little: on MovieLens-1M,
             five times the rows, the validation score is .440, .446, .449 and .432 with 1, 1.4, 2 and 3 times as much
@@ -30,7 +28,6 @@ class Study:
     space: tuple[str, ...]
     metrics: tuple[str, ...]
     backbones: tuple[str, ...] = ()
-    apart: tuple[str, ...] = ()
     stronger: tuple[float, ...] = (1.0,)
 
 
@@ -52,7 +49,6 @@ STUDIES = {
         ("+data.split.sample=0.2",),
         RATINGS,
         ("like/auc", "rating/rmse"),
-        apart=("data.tasks.like.weight=choice(1,2,4)",),
         stronger=(1.4, 2.0),
     ),
     "interact": Study(
@@ -61,7 +57,6 @@ STUDIES = {
         RATINGS,
         ("interact/auc", "rating/rmse"),
         ("fm", "mlp", "two_tower", "deepfm", "din"),
-        ("data.tasks.interact.weight=choice(0.5,1,2)",),
         (1.0, 1.7),
     ),
     "census_income": Study(
@@ -86,8 +81,6 @@ NEAR = 0.004
 #: which all others are held against: a member a task, searched by itself, that are one line on top of the table; the
 #: one whose runs also fit the floors
 ALONE = "single_task"
-#: schemes that tie tasks whose tables are their own
-APART = ("soft_sharing", "stem")
 #: what a scheme alone has to look for
 SCHEMES: dict[str, tuple[str, ...]] = {
     "soft_sharing": (
@@ -159,8 +152,7 @@ def schemes(study: Study, found: Callable[[str], tuple[float, float]], only: str
     tasks = dict.fromkeys(metric.partition("/")[0] for metric in study.metrics)
     alone = [Member(f"{ALONE}.{task}", (f"model={ALONE}", f"tasks=[{task}]")) for task in tasks]
     others = [name for name in names("model") if name not in ("hard_sharing", ALONE, *ELSEWHERE)]
-    apart = dict.fromkeys(APART, study.apart)
-    members = alone + [Member(n, (f"model={n}",), (*SCHEMES.get(n, ()), *apart.get(n, ()))) for n in others]
+    members = alone + [Member(name, (f"model={name}",), SCHEMES.get(name, ())) for name in others]
     wanted = [member for member in members if only in member.name]
     if not wanted:
         return []

@@ -97,7 +97,7 @@ def test_a_sweep_begun_with_other_settings_is_told(tmp_path: Path) -> None:
 def test_every_study_names_members_and_keys_that_there_are() -> None:
     for its in STUDIES.values():
         assert {member.name for member in backbones(its)} <= {f"hard_sharing.{name}" for name in names("backbone")}
-    assert {*study_members.SCHEMES, *study_members.APART} <= set(names("model"))
+    assert set(study_members.SCHEMES) <= set(names("model"))
 
 
 RECORDS = sorted((study.ROOT / "docs/studies").glob("*.json"))
@@ -120,10 +120,15 @@ def test_a_table_goes_between_two_comments(tmp_path: Path) -> None:
         write(page, "other", "rows")
 
 
-def test_schemes_with_tables_of_their_own_search_the_weight_of_a_task(tmp_path: Path) -> None:
-    space = {member.name: member.space for member in schemes(STUDIES["movielens_1m"], lambda name: (0.5, 1.0))}
-    weight = "data.tasks.like.weight=choice(1,2,4)"
-    assert {name for name, its in space.items() if weight in its} == {"soft_sharing", "stem"}
+def test_each_task_of_the_baseline_is_searched_by_itself() -> None:
+    made = schemes(STUDIES["movielens_1m"], lambda name: (0.5, 1.0), "single_task")
+    assert {member.name: member.chosen[:2] for member in made} == {
+        "single_task.like": ("model=single_task", "tasks=[like]"),
+        "single_task.rating": ("model=single_task", "tasks=[rating]"),
+    }
+    interact = STUDIES["interact"]
+    one = schemes(interact, lambda name: (0.5, 1.0), "single_task.rating")[0]
+    assert [word for word in study.shared(interact, one) if word.startswith("tasks=")] == []
 
 
 def test_what_another_step_has_to_do_first_is_told(tmp_path: Path) -> None:
