@@ -20,7 +20,7 @@ class Study:
         stronger: by how much more than on the sample embeddings are held where all rows train, at first. An id is
             learnt from more of them there, and what kept the sample from overfitting is too little: on MovieLens-1M,
             five times the rows, the validation score is .440, .446, .449 and .432 with 1, 1.4, 2 and 3 times as much
-            (hard_sharing on fm).
+            (hard_sharing on fm). One number where the search has all rows.
     """
 
     chosen: tuple[str, ...]
@@ -28,7 +28,7 @@ class Study:
     space: tuple[str, ...]
     metrics: tuple[str, ...]
     backbones: tuple[str, ...] = ()
-    stronger: tuple[float, ...] = (1.0,)
+    stronger: tuple[float] | tuple[float, float] = (1.0,)
 
 
 RATINGS = ("optimizer.lr=tag(log,interval(5e-4,5e-3))", "features.l2=tag(log,interval(0.01,0.3))")

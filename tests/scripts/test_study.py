@@ -179,22 +179,24 @@ def test_from_search_to_table(
         for step in ("search", "promote", "final")
         for file in sorted((tmp_path / "study" / "tiny" / step / "single_task.like").rglob("run.json"))
     ]
-    assert len(seen) == 2 + 3 + 2
+    assert len(seen) == 2 + 4 + 2
     assert len({*seen[:2]}) == len({*seen[2:]}) == 1
     assert seen[0] != seen[2]
     # The final runs are those of the promoted trial that validation rows like best.
     record = Record(tmp_path / "tiny.json")
     for name in ("single_task.like", "single_task.rating", "hard_sharing.fm", "hard_sharing.mlp"):
         promoted, runs = record.runs("promote", name), record.runs("final", name)
-        assert [run["seed"] for run in (*promoted, *runs)] == [1, 1, 1, 1, 2, 3]
+        assert [run["seed"] for run in (*promoted, *runs)] == [1, 1, 1, 1, 1, 2, 3]
         assert runs[0]["score"] == max(run["score"] for run in promoted)
         assert all(run["params"] == runs[0]["params"] for run in runs)
-        searched = record.best(name)["params"]["features.l2"]
-        factors = [run["params"]["features.l2"] / searched for run in promoted]
-        assert factors == pytest.approx([0.5, 1, 2] if factors[0] < 1 else [1, 2, 4])
-        # The last attempt was made beyond the better of the first two.
-        once, twice = (promoted[i]["score"] for i, factor in enumerate(factors) if factor in (1, 2))
-        assert (factors[0] < 1) == (once > twice)
+        first = record.best(name)["params"]
+        keys = ("optimizer.lr", "features.l2")
+        rates, factors = zip(*([run["params"][key] / first[key] for key in keys] for run in promoted), strict=True)
+        scores = [run["score"] for run in promoted]
+        # The rest goes by the better of two rates, and beyond the better of two penalties.
+        rate = 0.5 if scores[1] > scores[0] else 1
+        assert rates == pytest.approx((1, 0.5, rate, rate))
+        assert factors == pytest.approx((1, 1, 2, 4 if scores[2] > max(scores[:2]) else 0.5))
     line = {found.name: found for found in study_table.lines(TINY, record)}["single_task"]
     like, rating = (record.runs("final", f"single_task.{task}") for task in ("like", "rating"))
     assert line.scores == [[run["test"]["like/auc"] for run in like], [run["test"]["rating/rmse"] for run in rating]]
