@@ -10,15 +10,17 @@ Studies are movielens_1m, interact (MovieLens-100K, watched or not beside the ra
 kuairand_subset. Members are every backbone under hard sharing, then every scheme on the fastest of the backbones that
 are within .004 of the best by validation score; single_task is a member a task, each searched by itself. A member is a
 sweep of its own in ``logs/study``, so that the command can be killed at any moment and goes on when it is typed again;
-``only=mmoe`` takes one member. What a sweep came to is written to docs/studies/<study>.json, and a member that stands
-there with the same settings is not run again, on whatever machine; remove the file to begin anew. Nothing is chosen by
-test rows.
+``only=mmoe`` takes one member. ``sampler=2`` searches by other chances, to see what luck there is in it; give it a
+``folder=`` and a ``record=`` of its own. What a sweep came to is written to docs/studies/<study>.json, and a member
+that stands there with the same settings is not run again, on whatever machine; remove the file to begin anew. Nothing
+is chosen by test rows.
 """
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ RATE, PENALTY = "optimizer.lr", "features.l2"
 #: on all rows an epoch has more steps, and a smaller rate suits them: hard_sharing on fm has a validation score of .446
 #: there with what is best on a fifth of them and 1.4 times the penalty, and of .453 with half of that rate
 SLOWER = 0.5
+#: runs of a member on all rows with the first seed, where its penalty is sought anew
+MOST = 6
 #: the steps that only look at the record
 SHOWN = ("table", "page", "draw")
 BASE = (
@@ -112,11 +116,12 @@ def promote(study: Study, member: Member, record: Record, place: Path, source: s
     """The best trial on all rows with the first seed, by two rates and several strengths of its penalty.
 
     The penalty that the study names first is attempted with the trial's rate and half of it, the other with the better
-    of both, and then one more, a step beyond the better end of these two. A search on all rows stands as it is.
+    of both, and then further steps until the best lies between two others, six runs at most. A search on all rows
+    stands as it is.
     """
     best = record.best(member.name)["params"]
     common = [*shared(study, member), *member.chosen, f"seed={SEEDS[0]}"]
-    words = [*common, *overrides(best), f"{RATE} x {SLOWER}", f"{PENALTY} x {study.stronger}"]
+    words = [*common, *overrides(best), f"{RATE} x {SLOWER}", f"{PENALTY} x {study.stronger}", f"at most {MOST}"]
     if record.done("promote", member.name, words):
         return
     found: list[dict[str, Any]] = []
@@ -133,9 +138,33 @@ def promote(study: Study, member: Member, record: Record, place: Path, source: s
     if high > low:
         slower = attempt(SLOWER, low)
         rate, score = (SLOWER, slower) if slower > score else (1, score)
-        more = attempt(rate, high)
-        attempt(rate, high * high / low if more > score else low * low / high)
+        climb(lambda factor: attempt(rate, factor), score, low, high, MOST - len(found))
     record.add("promote", member.name, words, found)
+
+
+def climb(attempt: Callable[[float], float], score: float, low: float, high: float, most: int) -> None:
+    """Goes on by steps of high / low, up or down, until the best lies between two others.
+
+    Args:
+        attempt: a factor to its score.
+        score: that of ``low``.
+        low, high: the first two factors.
+        most: how often to attempt.
+
+    Example:
+        >>> tried = []
+        >>> climb(lambda factor: tried.append(factor) or -abs(factor - 5), -4, low=1, high=2, most=9)
+        >>> tried
+        [2, 4.0, 8.0]
+    """
+    scores = {low: score}
+    at = high
+    for _ in range(most):
+        scores[at] = attempt(at)
+        best = max(scores, key=lambda factor: scores[factor])
+        if min(scores) < best < max(scores):
+            return
+        at = best * high / low if best == max(scores) else best * low / high
 
 
 def overrides(params: dict[str, Any]) -> list[str]:
@@ -173,15 +202,20 @@ def carry_out(step: str, study: Study, record: Record, folder: Path, source: str
 def main(words: list[str]) -> int:
     settings = dict(word.split("=", 1) for word in words if "=" in word)
     chosen, *steps = [word for word in words if "=" not in word] or [""]
-    keys = {"source", "only", "jobs", "folder", "record", "picture"}
+    keys = {"source", "only", "jobs", "sampler", "folder", "record", "picture"}
     unknown = {*settings} - keys | {*steps} - {*STEPS, *SHOWN}
-    if chosen not in STUDIES or not steps or unknown or ("source" not in settings and {*STEPS} & {*steps}):
+    lacking = {"source"} - {*settings} if {*STEPS} & {*steps} else set()
+    # Other chances are another record, or they would be taken for a change of settings and begin it anew.
+    lacking |= {"folder", "record"} - {*settings} if "sampler" in settings else set()
+    if chosen not in STUDIES or not steps or unknown or lacking:
         print(__doc__, file=sys.stderr)
         return 2
     study, source, only = STUDIES[chosen], settings.get("source", ""), settings.get("only", "")
     folder = Path(settings.get("folder", ROOT / "logs/study")).resolve() / chosen
     record = Record(Path(settings.get("record", ROOT / f"docs/studies/{chosen}.json")))
     jobs = int(settings.get("jobs", 2))
+    if "sampler" in settings:
+        study = replace(study, search=(*study.search, f"hydra.sweeper.seed={settings['sampler']}"))
     try:
         for step in STEPS:
             if step in steps:

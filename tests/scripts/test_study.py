@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import math
 import re
 import shutil
 import sys
@@ -52,7 +53,7 @@ def test_schemes_take_the_fastest_of_the_backbones_that_validation_likes() -> No
     }
     made = schemes(STUDIES["census_income"], lambda name: found[name.partition(".")[2]])
     members = {member.name: member for member in made}
-    alone = {"single_task.income", "single_task.never_married"}
+    alone = {f"single_task.{task}" for task in ("income", "never_married", "college")}
     assert set(members) == set(names("model")) - {"hard_sharing", "esmm", "aitm", "pepnet", "single_task"} | alone
     assert all("backbone=fm" in member.chosen for member in members.values())
     found["mlp"] = (0.6, 0.1)
@@ -86,6 +87,39 @@ def test_a_change_of_settings_begins_a_member_anew(tmp_path: Path, monkeypatch: 
         monkeypatch.setattr(study, "TRIALS", trials)
         study.search(TINY, member, record, tmp_path / "runs", "x", 1)
     assert ["hydra.sweeper.n_trials=12" in words for words in trained] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("peak", "most", "tried"),
+    [
+        (1.6, 5, [2, 4]),
+        (1.1, 5, [2, 0.5]),
+        (0.3, 5, [2, 0.5, 0.25, 0.125]),
+        (0.1, 3, [2, 0.5, 0.25]),
+        (6.0, 5, [2, 4, 8, 16]),
+        (9.0, 1, [2]),
+    ],
+)
+def test_a_penalty_is_sought_until_it_lies_between_two_others(peak: float, most: int, tried: list[float]) -> None:
+    at: list[float] = []
+
+    def attempt(factor: float) -> float:
+        at.append(factor)
+        return -abs(math.log2(factor / peak))
+
+    study.climb(attempt, -abs(math.log2(peak)), low=1, high=2, most=most)
+    assert at == tried
+
+
+def test_another_sampler_searches_the_same_by_other_chances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = []
+    monkeypatch.setattr(study, "sweep", lambda place, words, source, jobs: trained.append(words))
+    words = ["interact", "source=x", "only=hard_sharing.fm", "search", f"folder={tmp_path}"]
+    for name, more in (("one", []), ("two", ["sampler=2"])):
+        assert main([*words, f"record={tmp_path / name}.json", *more]) == 0
+    one, two = trained
+    assert [word for word in two if word not in one] == ["hydra.sweeper.seed=2"]
+    assert {*one} < {*two}
 
 
 def test_a_sweep_begun_with_other_settings_is_told(tmp_path: Path) -> None:
@@ -139,7 +173,7 @@ def test_what_another_step_has_to_do_first_is_told(tmp_path: Path) -> None:
         main([*words, "only=hard_sharing.mlp", "final"])
 
 
-@pytest.mark.parametrize("module", [study_record, study_table])
+@pytest.mark.parametrize("module", [study, study_record, study_table])
 def test_the_examples_of_its_parts_hold(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert found.attempted > 0
@@ -147,7 +181,8 @@ def test_the_examples_of_its_parts_hold(module: ModuleType) -> None:
 
 
 def test_what_is_typed_wrongly_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in ([], ["movielens_1m"], ["movielens_1m", "search"], ["nothing", "table"], ["interact", "tabel"]):
+    again = ["movielens_1m", "source=x", "sampler=2", "folder=x", "search"]  # nothing says where its record is
+    for words in ([], ["movielens_1m"], ["movielens_1m", "search"], ["nothing", "table"], ["interact", "tabel"], again):
         assert main(words) == 2
         assert "python scripts/study.py movielens_1m" in capsys.readouterr().err
 
@@ -178,24 +213,27 @@ def test_from_search_to_table(
         for step in ("search", "promote", "final")
         for file in sorted((tmp_path / "study" / "tiny" / step / "single_task.like").rglob("run.json"))
     ]
-    assert len(seen) == 2 + 4 + 2
+    assert 2 + 4 + 2 <= len(seen) <= 2 + study.MOST + 2
     assert len({*seen[:2]}) == len({*seen[2:]}) == 1
     assert seen[0] != seen[2]
     # The final runs are those of the promoted trial that validation rows like best.
     record = Record(tmp_path / "tiny.json")
     for name in ("single_task.like", "single_task.rating", "hard_sharing.fm"):
         promoted, runs = record.runs("promote", name), record.runs("final", name)
-        assert [run["seed"] for run in (*promoted, *runs)] == [1, 1, 1, 1, 1, 2, 3]
+        assert [run["seed"] for run in (*promoted, *runs)] == [1] * len(promoted) + [1, 2, 3]
         assert runs[0]["score"] == max(run["score"] for run in promoted)
         assert all(run["params"] == runs[0]["params"] for run in runs)
         first = record.best(name)["params"]
         keys = ("optimizer.lr", "features.l2")
         rates, factors = zip(*([run["params"][key] / first[key] for key in keys] for run in promoted), strict=True)
         scores = [run["score"] for run in promoted]
-        # The rest goes by the better of two rates, and beyond the better of two penalties.
+        # The rest goes by the better of two rates, and on until the best penalty lies between two others.
         rate = 0.5 if scores[1] > scores[0] else 1
-        assert rates == pytest.approx((1, 0.5, rate, rate))
-        assert factors == pytest.approx((1, 1, 2, 4 if scores[2] > max(scores[:2]) else 0.5))
+        assert rates == pytest.approx((1, 0.5, *[rate] * (len(scores) - 2)))
+        assert factors[:3] == pytest.approx((1, 1, 2))
+        at = dict(zip(factors[2:], scores[2:], strict=True)) | {1.0: max(scores[:2])}
+        best = max(at, key=lambda factor: at[factor])
+        assert min(at) < best < max(at) or len(scores) == study.MOST
     line = {found.name: found for found in study_table.lines(TINY, record)}["single_task"]
     like, rating = (record.runs("final", f"single_task.{task}") for task in ("like", "rating"))
     assert line.scores == [[run["test"]["like/auc"] for run in like], [run["test"]["rating/rmse"] for run in rating]]
