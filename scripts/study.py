@@ -130,7 +130,8 @@ def promote(study: Study, member: Member, record: Record, place: Path, source: s
         params = best | {RATE: rate * best[RATE], PENALTY: factor * best[PENALTY]}
         at = place / f"{rate:g}-{factor:.3g}"
         sweep(at, [*common, *overrides(params)], source, jobs)
-        found.extend(whole(run, params) for run in runs(at))
+        [run] = runs(at)
+        found.append(whole(run, params))
         return float(found[-1]["score"])
 
     low, high = study.stronger[0], study.stronger[-1]
