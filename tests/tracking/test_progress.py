@@ -1,5 +1,6 @@
 """Progress and throughput in real, tiny trainings."""
 
+import itertools
 import re
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from taskloom.tracking import throughput as throughput_module
+from taskloom.tracking.crowding import Reading
 from taskloom.tracking.progress import LiveProgress, PlainProgress, progress_bar
 from taskloom.tracking.quiet import quiet
 from taskloom.tracking.throughput import Throughput
@@ -213,3 +215,25 @@ def test_the_bar_costs_little_a_step(tmp_path: Path) -> None:
     train(Tiny([0.0]), [Timed()], tmp_path, epochs=30)
     assert Timed.calls > 50
     assert Timed.total / Timed.calls < 50e-6
+
+
+@pytest.mark.parametrize("progress", [PlainProgress, LiveProgress])
+def test_a_crowded_processor_is_told_once(
+    progress: type[Any],
+    tmp_path: Path,
+    clock: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    walls = itertools.count()
+    crowded = "taskloom.tracking.progress.read"
+    monkeypatch.setattr(crowded, lambda: Reading(wall=(now := 10.0 * next(walls)), own=now, all=2 * now, cpus=2))
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    train(Tiny(clock), [progress()], tmp_path)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "note" in line or "val/score" in line]
+    assert lines[1] == (
+        "note: other work keeps 1.0 of 2 processors busy, and threads wait for each other: "
+        "trainer.threads=1 should be faster"
+    )
+    assert sum("note" in line for line in lines) == 1
+    assert len(lines) == 4

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from torch import Tensor
 
+from taskloom.tracking.crowding import Reading, crowding, read
 from taskloom.tracking.throughput import Throughput
 
 # A drawing takes about 4 ms of the one interpreter: twice a second is under 1 % of any step.
@@ -64,6 +66,9 @@ class _EpochLines(Callback):
         self._best: dict[str, float] = {}
         self._began = 0.0
         self._finish_line: Callable[[float | None], str] | None = None
+        self._clocks: Reading | None = None
+        self._crowded: str | None = None  # what there is to tell, once
+        self._told = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks at the clock, for a run that goes on in the middle of an epoch, which has no start."""
@@ -75,6 +80,7 @@ class _EpochLines(Callback):
         self._show_line(trainer)
         super().on_train_epoch_start(trainer, pl_module)
         self._began = time.perf_counter()
+        self._clocks = read() if pl_module.device.type == "cpu" and not self._told else None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes the line, but for the loss."""
@@ -97,6 +103,8 @@ class _EpochLines(Callback):
             return epoch_line(epoch, epochs, seconds, rate, before | values) + mark
 
         self._finish_line = finish_line
+        if self._clocks is not None and (now := read()) is not None:
+            self._crowded = crowding(self._clocks, now, torch.get_num_threads())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Shows the last line."""
@@ -119,6 +127,9 @@ class _EpochLines(Callback):
             loss = trainer.callback_metrics.get("train/loss")
             self._show(self._finish_line(None if loss is None else float(loss)))
             self._finish_line = None
+            if self._crowded is not None:
+                self._show(f"note: {self._crowded}")
+                self._crowded, self._told = None, True
 
     def _mark(self, trainer: Trainer) -> str:
         """Which score is the highest so far: that of all tasks, or each one's where they share nothing."""
