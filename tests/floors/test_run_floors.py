@@ -17,6 +17,7 @@ from taskloom.outcome import OutcomeCollector
 from taskloom.tasks import Task
 from taskloom.training import floors as floors_module
 from taskloom.training.floors import Floors
+from taskloom.training.results import _beside
 
 ROWS = 900
 
@@ -74,10 +75,10 @@ TASKS = {
 
 @pytest.fixture
 def make_table(tmp_path):
-    def make(**settings):
+    def make(features=FEATURES, **settings):
         settings = {"selected": ["buys", "spent"]} | settings
         data = DataModule(
-            MemoryReader(), "memory", FEATURES, TASKS, {"kind": "random", "ratios": [6, 2, 2], "seed": 1}, 64, 50,
+            MemoryReader(), "memory", features, TASKS, {"kind": "random", "ratios": [6, 2, 2], "seed": 1}, 64, 50,
             raw_dir=tmp_path, processed_dir=tmp_path / "processed", say=lambda line: None, **settings,
         )  # fmt: skip
         data.prepare_data()
@@ -182,6 +183,38 @@ def test_drawn_rows_are_scored_with_their_own_item(make_table, module_for):
     assert {key.split("/")[0] for key in scores["linear"]} == {"buys"}  # no table has the drawn rows
     assert scores["linear"]["buys/auc"] > 0.99
     assert scores["constant"]["interact/auc"] == 0.5
+
+
+def test_popularity_ranks_the_task_whose_other_half_is_drawn(make_table, module_for):
+    """By how many training rows have the item, on test rows and the items drawn against them."""
+    negatives = {"task": "interact", "per_row": 2, "rule": "uniform", "eval_per_row": 3}
+    # Items with under 15 training rows are one id, whose rows together are many and of each few.
+    rare = FEATURES | {"item": FEATURES["item"] | {"min_count": 15}}
+    data = make_table(features=rare, negatives=negatives, selected=["buys", "interact"])
+    train = data.store.split("train").categorical[:, 1].long()
+    times = train.bincount(minlength=31)
+    assert times[0] > times[1:].max()
+    times[0] = 0
+    batches = list(data.test_dataloader())
+    item = torch.cat([batch.categorical[:, 1] for batch in batches]).long()
+    wanted = torch.cat([batch.targets[:, data.task_columns[1][0]] for batch in batches])
+    there = ~wanted.isnan()
+    values = Floors(["constant"], data, module_for(data)).of_popularity(outcome(data))
+    expected = roc_auc_score(wanted[there] > 0, times[item[there]])
+    assert values["interact/auc"] == pytest.approx(expected, abs=1e-6)
+    assert abs(expected - 0.5) > 0.01
+    assert {key.split("/")[0] for key in values} == {"interact"}
+    assert "interact/log_loss" not in values  # a number of rows is no probability
+    beside = _beside(Floors(["constant"], data, module_for(data)), outcome(data), "test")
+    assert (list(beside), beside["popularity"]) == (["constant", "popularity"], values)
+    assert _beside(Floors([], data, module_for(data)), outcome(data), "test") == {}
+
+
+def test_popularity_says_nothing_where_nothing_is_drawn(make_table, module_for):
+    data = make_table()
+    floors = Floors(["constant"], data, module_for(data))
+    assert floors.of_popularity(outcome(data)) == {}
+    assert list(_beside(floors, outcome(data), "test")) == ["constant"]
 
 
 def test_a_wrong_floor_is_told_before_anything_is_fitted(make_table, module_for):

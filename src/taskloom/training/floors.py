@@ -14,6 +14,7 @@ from taskloom.floors.compute import FloorData, FloorTask, TableData, check_rated
 from taskloom.floors.floor import Ratings, select_floors
 from taskloom.floors.inputs import Inputs
 from taskloom.floors.table_floor import LOSSES, Part, Problem
+from taskloom.metrics.scoring import score
 from taskloom.module import MultiTaskModule
 from taskloom.outcome import Outcome
 
@@ -59,6 +60,28 @@ class Floors:
             user, item = (asked.categorical[:, place].long() for place in self.ids)
             ratings = FloorData(self._ratings("train"), self._ratings("val"), user, item)
         return floor_scores(self.names, self._tasks(outcome), ratings, self.folder, table=TableData(self.table, asked))
+
+    def of_popularity(self, outcome: Outcome, part: str = "test") -> dict[str, float]:
+        """The metrics of a task whose other half is drawn, where items rank by how many training rows have them.
+
+        Empty where nothing is drawn. Metrics that need a probability are left out.
+
+        Args:
+            outcome: the model's predictions of a part.
+            part: which part of the data it is of.
+        """
+        drawn = self.data.recipe.negatives
+        if drawn is None:
+            return {}
+        task = next(task for task in self._tasks(outcome) if task.name == drawn.task)
+        ranks = {name: spec for name, spec in task.specs.items() if spec.ranks}
+        column = self.categorical.index(self.data.store.meta["negatives"]["item"])
+        catalogue = self.data.store.catalogue().categorical[:, column].long()
+        rows = self.data.store.popularity().long().bincount(minlength=len(catalogue))
+        known = self.data.schema.of_kind("categorical")[column].size
+        popularity = torch.zeros(known, dtype=torch.int64).index_add_(0, catalogue, rows)
+        prediction = popularity[self._asked(outcome, part).categorical[:, column].long()].float()
+        return score(task.name, ranks, prediction, task.target, task.labelled, task.group)
 
     def _asked(self, outcome: Outcome, part: str) -> Inputs:
         """The inputs of an outcome's rows, which may be some of the part's only, and in another order."""
