@@ -46,8 +46,8 @@ def add(record: Record, name: str, *scores: float) -> None:
 def test_schemes_take_the_fastest_of_the_backbones_that_validation_likes() -> None:
     found = {
         "mlp": (0.3, 9.0),
-        "fm": (0.501, 4.0),
-        "dcn_v2": (0.503, 3.0),
+        "fm": (0.5031, 4.0),
+        "dcn_v2": (0.5033, 3.0),
         "deepfm": (0.504, 1.0),
         "autoint": (0.2, 5.0),
     }
@@ -56,6 +56,9 @@ def test_schemes_take_the_fastest_of_the_backbones_that_validation_likes() -> No
     alone = {f"single_task.{task}" for task in ("income", "never_married", "college")}
     assert set(members) == set(names("model")) - {"hard_sharing", "esmm", "aitm", "pepnet", "single_task"} | alone
     assert all("backbone=fm" in member.chosen for member in members.values())
+    found["fm"] = (0.5029, 4.0)
+    one = schemes(STUDIES["census_income"], lambda name: found[name.partition(".")[2]], "mmoe")
+    assert one[0].chosen[1] == "backbone=dcn_v2"
     found["mlp"] = (0.6, 0.1)
     one = schemes(STUDIES["census_income"], lambda name: found[name.partition(".")[2]], "mmoe")
     assert [(member.name, member.chosen) for member in one] == [("mmoe", ("model=mmoe", "backbone=mlp"))]
