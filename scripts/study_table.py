@@ -168,6 +168,7 @@ def draw(study: Study, record: Record, path: Path, title: str) -> None:
                 panel.text(values[metric], len(found) - 0.4, f"floor: {name}", fontsize=7, color=FLOOR, ha="center")
         panel.set_title(f"{metric}  {'← better' if metric.endswith('rmse') else 'better →'}", fontsize=9, pad=14)
         panel.tick_params(labelsize=8)
+        panel.locator_params(axis="x", nbins=5)  # numbers of five digits must not run into each other
         panel.grid(axis="y", lw=0.3)
         panel.set_ylim(-0.6, len(found) - 0.4)
         panel.spines[["top", "right"]].set_visible(False)
