@@ -56,8 +56,9 @@ STUDIES = {
         stronger=(1.4, 2.0),
     ),
     "interact": Study(
-        # A batch has four films drawn by chance beside each of its rows. 1,024 rows are too few steps for `interact`:
-        # AUC .714 where these have .800, which is what popularity alone has.
+        # A batch has four films drawn by chance beside each of its rows, and large ones are few steps. On validation
+        # rows of 30% of the users `interact` has an AUC of .714 to .770 (rates of 2e-3 and 1e-2) after 6 epochs of
+        # 1,024 rows, which are 150 steps, and of .800 (5e-3) after 12 of 256: hard_sharing on fm.
         (
             *("data=movielens_100k", "data.split.seed=0", "tasks=[interact,rating]", "data.ranking=null"),
             *("data.negatives.eval_per_row=4", "data.batch_size=256", "method.epochs=10"),

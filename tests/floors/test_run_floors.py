@@ -17,7 +17,6 @@ from taskloom.outcome import OutcomeCollector
 from taskloom.tasks import Task
 from taskloom.training import floors as floors_module
 from taskloom.training.floors import Floors
-from taskloom.training.results import _beside
 
 ROWS = 900
 
@@ -199,22 +198,20 @@ def test_popularity_ranks_the_task_whose_other_half_is_drawn(make_table, module_
     item = torch.cat([batch.categorical[:, 1] for batch in batches]).long()
     wanted = torch.cat([batch.targets[:, data.task_columns[1][0]] for batch in batches])
     there = ~wanted.isnan()
-    values = Floors(["constant"], data, module_for(data)).of_popularity(outcome(data))
+    scores = Floors(["constant"], data, module_for(data)).score(outcome(data))
+    assert list(scores) == ["constant", "popularity"]
+    values = scores["popularity"]
     expected = roc_auc_score(wanted[there] > 0, times[item[there]])
     assert values["interact/auc"] == pytest.approx(expected, abs=1e-6)
     assert abs(expected - 0.5) > 0.01
     assert {key.split("/")[0] for key in values} == {"interact"}
     assert "interact/log_loss" not in values  # a number of rows is no probability
-    beside = _beside(Floors(["constant"], data, module_for(data)), outcome(data), "test")
-    assert (list(beside), beside["popularity"]) == (["constant", "popularity"], values)
-    assert _beside(Floors([], data, module_for(data)), outcome(data), "test") == {}
+    assert Floors([], data, module_for(data)).score(outcome(data)) == {}
 
 
 def test_popularity_says_nothing_where_nothing_is_drawn(make_table, module_for):
     data = make_table()
-    floors = Floors(["constant"], data, module_for(data))
-    assert floors.of_popularity(outcome(data)) == {}
-    assert list(_beside(floors, outcome(data), "test")) == ["constant"]
+    assert list(Floors(["constant"], data, module_for(data)).score(outcome(data))) == ["constant"]
 
 
 def test_a_wrong_floor_is_told_before_anything_is_fitted(make_table, module_for):

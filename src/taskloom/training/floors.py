@@ -49,6 +49,8 @@ class Floors:
     def score(self, outcome: Outcome, part: str = "test") -> dict[str, dict[str, float]]:
         """Every floor's metrics on the rows of an outcome, by floor and ``task/metric``.
 
+        Beside those that were named stands ``popularity`` where a task's other half is drawn.
+
         Args:
             outcome: the model's predictions of a part.
             part: which part of the data it is of.
@@ -59,28 +61,21 @@ class Floors:
         if self.rated is not None:
             user, item = (asked.categorical[:, place].long() for place in self.ids)
             ratings = FloorData(self._ratings("train"), self._ratings("val"), user, item)
-        return floor_scores(self.names, self._tasks(outcome), ratings, self.folder, table=TableData(self.table, asked))
+        tasks = self._tasks(outcome)
+        scores = floor_scores(self.names, tasks, ratings, self.folder, table=TableData(self.table, asked))
+        if (drawn := self.data.recipe.negatives) is not None:
+            scores["popularity"] = self._by_popularity(next(task for task in tasks if task.name == drawn.task), asked)
+        return scores
 
-    def of_popularity(self, outcome: Outcome, part: str = "test") -> dict[str, float]:
-        """The metrics of a task whose other half is drawn, where items rank by how many training rows have them.
-
-        Empty where nothing is drawn. Metrics that need a probability are left out.
-
-        Args:
-            outcome: the model's predictions of a part.
-            part: which part of the data it is of.
-        """
-        drawn = self.data.recipe.negatives
-        if drawn is None:
-            return {}
-        task = next(task for task in self._tasks(outcome) if task.name == drawn.task)
+    def _by_popularity(self, task: FloorTask, asked: Inputs) -> dict[str, float]:
+        """A task's metrics, where items rank by how many training rows have them; without those of probabilities."""
         ranks = {name: spec for name, spec in task.specs.items() if spec.ranks}
         column = self.categorical.index(self.data.store.meta["negatives"]["item"])
         catalogue = self.data.store.catalogue().categorical[:, column].long()
         rows = self.data.store.popularity().long().bincount(minlength=len(catalogue))
         known = self.data.schema.of_kind("categorical")[column].size
         popularity = torch.zeros(known, dtype=torch.int64).index_add_(0, catalogue, rows)
-        prediction = popularity[self._asked(outcome, part).categorical[:, column].long()].float()
+        prediction = popularity[asked.categorical[:, column].long()].float()
         return score(task.name, ranks, prediction, task.target, task.labelled, task.group)
 
     def _asked(self, outcome: Outcome, part: str) -> Inputs:

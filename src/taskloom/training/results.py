@@ -50,7 +50,7 @@ def conclude(
         outcome.labelled,
         [head.columns for head in module.heads],  # type: ignore[misc]
     )
-    floors = _beside(simple, outcome, "test")
+    floors = simple.score(outcome)
     if job.data.ranking is not None and floors:
         floors["popularity"] |= CatalogueRanking(job.data).of_popularity()
     further = {part: _further(job, simple, part, found) for part, found in tested.items() if part != "test"}
@@ -96,14 +96,7 @@ def _further(
     job: Job, floors: Floors, part: str, tested: Tested
 ) -> tuple[dict[str, float], dict[str, dict[str, float]], list[TaskRows]]:
     """Scores of the model and of the floors on a test set beside the main one."""
-    return tested.values(job.module), _beside(floors, tested.outcome, part), task_rows(job, tested.outcome)
-
-
-def _beside(simple: Floors, outcome: Outcome, part: str) -> dict[str, dict[str, float]]:
-    """Scores of the floors, popularity among them where it says something; none where none are wanted."""
-    floors = simple.score(outcome, part)
-    popularity = simple.of_popularity(outcome, part) if floors else {}
-    return floors | ({"popularity": popularity} if popularity else {})
+    return tested.values(job.module), floors.score(tested.outcome, part), task_rows(job, tested.outcome)
 
 
 def _ranked(job: Job, task: str) -> dict[str, bool | None]:
