@@ -7,13 +7,13 @@
     python scripts/study.py movielens_1m page draw                    # the same in docs/results.md, and its picture
 
 Studies are movielens_1m, interact (MovieLens-100K, watched or not beside the rating), census_income and
-kuairand_subset. Members are every backbone under hard sharing, then every scheme on the fastest of the backbones that
-are level with the best by validation score; single_task is a member a task, each searched by itself. A member is a
-sweep of its own in ``logs/study``, so that the command can be killed at any moment and goes on when it is typed again;
-``only=mmoe`` takes one member. ``sampler=2`` searches by other chances, to see what luck there is in it; give it a
-``folder=`` and a ``record=`` of its own. What a sweep came to is written to docs/studies/<study>.json, and a member
-that stands there with the same settings is not run again, on whatever machine; remove the file to begin anew. Nothing
-is chosen by test rows.
+kuairand_subset. Members are every backbone under hard sharing, then every scheme (or those a study names) on the
+fastest of the backbones that are level with the best by validation score; single_task is a member a task, each searched
+by itself. A member is a sweep of its own in ``logs/study``, so that the command can be killed at any moment and goes on
+when it is typed again; ``only=mmoe`` takes one member. ``sampler=2`` searches by other chances, to see what luck there
+is in it; give it a ``folder=`` and a ``record=`` of its own. What a sweep came to is written to
+docs/studies/<study>.json, and a member that stands there with the same settings is not run again, on whatever machine;
+remove the file to begin anew. Nothing is chosen by test rows.
 """
 
 import json

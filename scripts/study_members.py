@@ -17,6 +17,7 @@ class Study:
         space: what every member is searched through.
         metrics: of the table, as ``task/metric``.
         backbones: that stand for themselves in the table; empty for all.
+        schemes: beside hard_sharing and single_task; empty for all.
         stronger: by how much more than on the sample embeddings are held where all rows train, at first. An id is
             learnt from more of them there, and what kept the sample from overfitting is too little: on MovieLens-1M,
             five times the rows, the validation score is .440, .446, .449 and .432 with 1, 1.4, 2 and 3 times as much
@@ -29,6 +30,7 @@ class Study:
     space: tuple[str, ...]
     metrics: tuple[str, ...]
     backbones: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ()
     stronger: tuple[float] | tuple[float, float] = (1.0,)
     near: float = 0.004
 
@@ -38,6 +40,8 @@ RATINGS = ("optimizer.lr=tag(log,interval(5e-4,5e-3))", "features.l2=tag(log,int
 QUICK = ("optimizer.lr=tag(log,interval(1e-3,1e-2))", "features.l2=tag(log,interval(0.01,0.3))")
 #: so small that the rate that is best on the sample is best on all rows too: at 4,096 it is twice as high there
 BATCH = "data.batch_size=1024"
+#: those of the map in docs/results.md
+MAPPED = ("soft_sharing", "mmoe", "ple", "cross_stitch", "stem")
 #: chosen with hard_sharing on fm, by validation rows of MovieLens-1M: see docs/results.md
 BY_FREQUENCY, PRODUCT_DROPOUT = "features.l2_power=0.3", "backbone.product_dropout=0.1"
 #: what products want, by the same rows: a peak that twelve trials over the range above miss
@@ -66,7 +70,8 @@ STUDIES = {
         ("+data.split.sample=0.2",),
         QUICK,
         ("interact/auc", "rating/rmse"),
-        ("fm", "mlp", "two_tower", "deepfm", "din"),
+        ("fm", "mlp", "din"),
+        MAPPED,
         (1.0, 1.7),
     ),
     "census_income": Study(
@@ -88,6 +93,8 @@ STUDIES = {
         (),
         QUICK,
         ("label/auc", "click/auc", "watch_time/rmse"),
+        ("fm", "mlp", "dcn_v2", "deepfm"),
+        MAPPED,
     ),
 }
 #: schemes that need a chain or a scenario, of which these sets have none
@@ -165,7 +172,7 @@ def schemes(study: Study, found: Callable[[str], tuple[float, float]], only: str
     """
     tasks = dict.fromkeys(metric.partition("/")[0] for metric in study.metrics)
     alone = [Member(f"{ALONE}.{task}", (f"model={ALONE}", f"tasks=[{task}]")) for task in tasks]
-    others = [name for name in names("model") if name not in ("hard_sharing", ALONE, *ELSEWHERE)]
+    others = study.schemes or [name for name in names("model") if name not in ("hard_sharing", ALONE, *ELSEWHERE)]
     members = alone + [Member(name, (f"model={name}",), SCHEMES.get(name, ())) for name in others]
     wanted = [member for member in members if only in member.name]
     if not wanted:

@@ -64,6 +64,14 @@ def test_schemes_take_the_fastest_of_the_backbones_that_validation_likes() -> No
     assert [(member.name, member.chosen) for member in one] == [("mmoe", ("model=mmoe", "backbone=mlp"))]
 
 
+def test_a_study_may_name_its_schemes() -> None:
+    made = [member.name for member in schemes(STUDIES["interact"], lambda name: (0.5, 1.0))]
+    assert made == [
+        *("single_task.interact", "single_task.rating"),
+        *("soft_sharing", "mmoe", "ple", "cross_stitch", "stem"),
+    ]
+
+
 def test_the_best_trial_is_the_one_with_the_highest_score(tmp_path: Path) -> None:
     record = Record(tmp_path / "study.json")
     add(record, "hard_sharing.fm", 0.1, 0.3, 0.2)
