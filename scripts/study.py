@@ -28,7 +28,7 @@ from study_members import ALONE, ROOT, STUDIES, Member, Study, backbones, scheme
 from study_record import NotDoneError, Record
 from study_table import draw, table, write
 
-TRIALS, SEEDS = 12, (1, 2, 3)
+TRIALS = 12
 RATE, PENALTY = "optimizer.lr", "features.l2"
 #: on all rows an epoch has more steps, and a smaller rate suits them: hard_sharing on fm has a validation score of .446
 #: there with what is best on a fifth of them and 1.4 times the penalty, and of .453 with half of that rate
@@ -120,7 +120,7 @@ def promote(study: Study, member: Member, record: Record, place: Path, source: s
     stands as it is.
     """
     best = record.best(member.name)["params"]
-    common = [*shared(study, member), *member.chosen, f"seed={SEEDS[0]}"]
+    common = [*shared(study, member), *member.chosen, f"seed={study.seeds[0]}"]
     words = [*common, *overrides(best), f"{RATE} x {SLOWER}", f"{PENALTY} x {study.stronger}", f"at most {MOST}"]
     if record.done("promote", member.name, words):
         return
@@ -182,7 +182,7 @@ def final(study: Study, member: Member, record: Record, place: Path, source: str
     own = overrides(best["params"])
     # The factorisation and its like are fitted once, beside the baseline.
     floors = ["floors=null"] if member.name.startswith(ALONE) else []
-    words = [*shared(study, member), *member.chosen, *own, *floors, f"seed={','.join(map(str, SEEDS[1:]))}"]
+    words = [*shared(study, member), *member.chosen, *own, *floors, f"seed={','.join(map(str, study.seeds[1:]))}"]
     if not record.done("final", member.name, words):
         sweep(place, words, source, jobs)
         record.add("final", member.name, words, [best, *(whole(run, best["params"]) for run in runs(place))])
@@ -191,13 +191,19 @@ def final(study: Study, member: Member, record: Record, place: Path, source: str
 STEPS = {"search": search, "promote": promote, "final": final}
 
 
-def carry_out(step: str, study: Study, record: Record, folder: Path, source: str, only: str, jobs: int) -> None:
-    """A step for all members with a word in their name."""
-    # Schemes follow from the backbones' searches.
-    for of in (lambda: backbones(study), lambda: schemes(study, record.found, only)):
+def carry_out(
+    steps: Sequence[str], study: Study, record: Record, folder: Path, source: str, only: str, jobs: int
+) -> None:
+    """Steps for all members with a word in their name: backbones, then the schemes, which follow from them.
+
+    By their searches; or, where these have all rows already, by the runs after them, which have more seeds.
+    """
+    found = record.found if study.search else record.settled
+    for of in (lambda: backbones(study), lambda: schemes(study, found, only)):
         for member in of():
             if only in member.name:
-                STEPS[step](study, member, record, folder / step / member.name, source, jobs)
+                for step in steps:
+                    STEPS[step](study, member, record, folder / step / member.name, source, jobs)
 
 
 def main(words: list[str]) -> int:
@@ -218,16 +224,15 @@ def main(words: list[str]) -> int:
     if "sampler" in settings:
         study = replace(study, search=(*study.search, f"hydra.sweeper.seed={settings['sampler']}"))
     try:
-        for step in STEPS:
-            if step in steps:
-                carry_out(step, study, record, folder, source, only, jobs)
+        if {*STEPS} & {*steps}:
+            carry_out([step for step in STEPS if step in steps], study, record, folder, source, only, jobs)
         if "table" in steps:
             print(table(study, record))
         if "page" in steps:
             write(ROOT / "docs/results.md", chosen, table(study, record))
         if "draw" in steps:
             picture = Path(settings.get("picture", ROOT / f"docs/images/study_{chosen}.png"))
-            draw(study, record, picture, f"{chosen}: test scores of every member, {len(SEEDS)} seeds each")
+            draw(study, record, picture, f"{chosen}: test scores of every member, {len(study.seeds)} seeds each")
     except NotDoneError as error:
         sys.exit(str(error))
     return 0

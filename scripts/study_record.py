@@ -1,6 +1,7 @@
 """What the sweeps of `study.py` came to, in a file that outlives their run folders."""
 
 import json
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,17 @@ class Record:
         """The validation score of a member's best trial, and its rows/s."""
         best = self.best(name)
         return best["score"], best["rows_per_s"]
+
+    def settled(self, name: str) -> tuple[float, float]:
+        """The mean validation score of a member's final runs, and their median rows/s.
+
+        Raises:
+            NotDoneError: its final runs are not done.
+        """
+        runs = self.runs("final", name)
+        if not runs:
+            raise NotDoneError(f"{name}: its final runs are not done; run `final` first")
+        return statistics.mean(run["score"] for run in runs), statistics.median(run["rows_per_s"] for run in runs)
 
     def _lines(self) -> Iterator[str]:
         """JSON with a line a run, so that a change of one is a line of a diff."""

@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -80,6 +81,24 @@ def test_the_best_trial_is_the_one_with_the_highest_score(tmp_path: Path) -> Non
     assert again.found("hard_sharing.fm") == (0.3, 1.0)
     with pytest.raises(NotDoneError, match=r"hard_sharing\.mlp: no trial is done; run `search` first"):
         record.best("hard_sharing.mlp")
+
+
+@pytest.mark.parametrize(("sample", "backbone"), [(("data.split.sample=0.2",), "fm"), ((), "mlp")])
+def test_where_a_search_has_all_rows_the_runs_after_it_choose_the_backbone(
+    sample: tuple[str, ...], backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record(tmp_path / "study.json")
+    for name, searched, settled in (("fm", 0.5, (0.2, 0.3)), ("mlp", 0.4, (0.4, 0.3))):
+        add(record, f"hard_sharing.{name}", searched)
+        if not sample:
+            with pytest.raises(NotDoneError, match=rf"hard_sharing\.{name}: its final runs are not done; run `final`"):
+                record.settled(f"hard_sharing.{name}")
+        record.add("final", f"hard_sharing.{name}", ["words"], [trial(1, score) for score in settled])
+    members = []
+    monkeypatch.setitem(study.STEPS, "search", lambda its, member, *rest: members.append(member))
+    its = replace(STUDIES["kuairand_subset"], search=sample, backbones=("fm", "mlp"))
+    study.carry_out(["search"], its, record, tmp_path, "x", "mmoe", 1)
+    assert [(member.name, member.chosen[1]) for member in members] == [("mmoe", f"backbone={backbone}")]
 
 
 def test_a_record_keeps_what_another_process_added(tmp_path: Path) -> None:
@@ -205,7 +224,6 @@ def test_from_search_to_table(
 ) -> None:
     monkeypatch.setitem(STUDIES, "tiny", TINY)
     monkeypatch.setattr(study, "TRIALS", 2)
-    monkeypatch.setattr(study, "SEEDS", (1, 2, 3))
     monkeypatch.setattr(study, "BASE", (*study.BASE, f"paths.root={tmp_path}"))
     monkeypatch.setattr(study_members, "names", lambda group: ["hard_sharing", "single_task"])
     words = ["tiny", f"source={films}", f"folder={tmp_path / 'study'}", f"record={tmp_path / 'tiny.json'}", "jobs=1"]
