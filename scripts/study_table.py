@@ -162,10 +162,14 @@ def draw(study: Study, record: Record, path: Path, title: str) -> None:
             if line.name == ALONE:
                 panel.axvline(statistics.mean(line.scores[m]), color=SCHEME, lw=0.8, ls=":", zorder=0)
         lowest, highest = panel.get_xlim()
-        for name, values in _floors(found).items():
-            if metric in values and lowest - (highest - lowest) / 2 < values[metric] < highest + (highest - lowest) / 2:
-                panel.axvline(values[metric], color=FLOOR, lw=1, ls="--", zorder=0)
-                panel.text(values[metric], len(found) - 0.4, f"floor: {name}", fontsize=7, color=FLOOR, ha="center")
+        width = highest - lowest
+        floors = {name: values[metric] for name, values in _floors(found).items() if metric in values}
+        shown = {name: x for name, x in floors.items() if lowest - width / 4 < x < highest + width / 4}
+        for x in shown.values():
+            panel.axvline(x, color=FLOOR, lw=1, ls="--", zorder=0)
+        for text, x in floor_labels(shown, width / 3):
+            place = {"xytext": (0, 2), "textcoords": "offset points"}
+            panel.annotate(text, (x, len(found) - 0.4), **place, fontsize=7, color=FLOOR, ha="center")
         panel.set_title(f"{metric}  {'← better' if metric.endswith('rmse') else 'better →'}", fontsize=9, pad=14)
         panel.tick_params(labelsize=8)
         panel.locator_params(axis="x", nbins=5)  # numbers of five digits must not run into each other
@@ -180,6 +184,29 @@ def draw(study: Study, record: Record, path: Path, title: str) -> None:
     beside = path.with_name(f".{path.stem}.partial.png")
     figure.savefig(beside)
     beside.replace(path)
+
+
+def floor_labels(floors: dict[str, float], apart: float) -> list[tuple[str, float]]:
+    """What stands above the lines of floors, and where: one text for those that are too close for one each.
+
+    Args:
+        floors: the score of each.
+        apart: how far a text must be from the next.
+
+    Example:
+        >>> floor_labels({"linear": 0.5, "bias": 0.8, "factorisation": 0.81}, 0.1)
+        [('floor: linear', 0.5), ('floors: bias, factorisation', 0.805)]
+    """
+    groups: list[list[str]] = []
+    for name in sorted(floors, key=lambda name: floors[name]):
+        if groups and floors[name] - floors[groups[-1][-1]] < apart:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return [
+        (f"floor{'s' * (len(names) > 1)}: {', '.join(names)}", statistics.mean(floors[name] for name in names))
+        for names in groups
+    ]
 
 
 def _short(value: object) -> str:
