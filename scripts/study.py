@@ -194,9 +194,9 @@ STEPS = {"search": search, "promote": promote, "final": final}
 def carry_out(
     steps: Sequence[str], study: Study, record: Record, folder: Path, source: str, only: str, jobs: int
 ) -> None:
-    """Steps for all members with a word in their name: backbones, then the schemes, which follow from them.
+    """Steps for all members with a word in their name: backbones, then the schemes, on the one that came out best.
 
-    By their searches; or, where these have all rows already, by the runs after them, which have more seeds.
+    Their searches tell which did; or, where these have all rows, the runs after them, which have more seeds.
     """
     found = record.found if study.search else record.settled
     for of in (lambda: backbones(study), lambda: schemes(study, found, only)):
