@@ -175,10 +175,7 @@ def overrides(params: dict[str, Any]) -> list[str]:
 
 def final(study: Study, member: Member, record: Record, place: Path, source: str, jobs: int) -> None:
     """The best of those, by validation rows, with the other seeds."""
-    promoted = record.runs("promote", member.name)
-    if not promoted:
-        raise NotDoneError(f"{member.name}: no trial was promoted; run `promote` first")
-    best = max(promoted, key=lambda run: float(run["score"]))
+    best = max(record.needed("promote", member.name), key=lambda run: float(run["score"]))
     own = overrides(best["params"])
     # The factorisation and its like are fitted once, beside the baseline.
     floors = ["floors=null"] if member.name.startswith(ALONE) else []

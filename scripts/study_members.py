@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import phase_runs
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -45,7 +47,7 @@ FEW = ("optimizer.lr=tag(log,interval(2e-3,3e-2))", "features.l2=tag(log,interva
 #: so small that the rate that is best on the sample is best on all rows too: at 4,096 it is twice as high there
 BATCH = "data.batch_size=1024"
 #: those of the map in docs/results.md
-MAPPED = ("soft_sharing", "mmoe", "ple", "cross_stitch", "stem")
+MAPPED = tuple(name for name in phase_runs.SCHEMES if name != "hard_sharing")
 #: chosen with hard_sharing on fm, by validation rows of MovieLens-1M: see docs/results.md
 BY_FREQUENCY, PRODUCT_DROPOUT = "features.l2_power=0.3", "backbone.product_dropout=0.1"
 #: what products want, by the same rows: a peak that twelve trials over the range above miss

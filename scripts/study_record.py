@@ -49,6 +49,17 @@ class Record:
         found: list[dict[str, Any]] = self._steps.get(step, {}).get(name, {}).get("runs", [])
         return found
 
+    def needed(self, step: str, name: str) -> list[dict[str, Any]]:
+        """The runs of a step that another one builds on.
+
+        Raises:
+            NotDoneError: it was not made for this member.
+        """
+        found = self.runs(step, name)
+        if not found:
+            raise NotDoneError(f"{name}: `{step}` is not done; run it first")
+        return found
+
     def add(self, step: str, name: str, words: Sequence[str], runs: Sequence[dict[str, Any]]) -> None:
         """Writes a step of a member down, in place of an earlier one, with those that other processes wrote."""
         self._steps = Record(self.file)._steps
@@ -62,10 +73,7 @@ class Record:
         Raises:
             NotDoneError: no trial of it is done.
         """
-        trials = self.runs("search", name)
-        if not trials:
-            raise NotDoneError(f"{name}: no trial is done; run `search` first")
-        return max(trials, key=lambda trial: float(trial["score"]))
+        return max(self.needed("search", name), key=lambda trial: float(trial["score"]))
 
     def found(self, name: str) -> tuple[float, float]:
         """The validation score of a member's best trial, and its rows/s."""
@@ -78,9 +86,7 @@ class Record:
         Raises:
             NotDoneError: its final runs are not done.
         """
-        runs = self.runs("final", name)
-        if not runs:
-            raise NotDoneError(f"{name}: its final runs are not done; run `final` first")
+        runs = self.needed("final", name)
         return statistics.mean(run["score"] for run in runs), statistics.median(run["rows_per_s"] for run in runs)
 
     def _lines(self) -> Iterator[str]:

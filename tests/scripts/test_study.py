@@ -79,7 +79,7 @@ def test_the_best_trial_is_the_one_with_the_highest_score(tmp_path: Path) -> Non
     again = Record(record.file)
     assert again.best("hard_sharing.fm")["params"] == {"lr": 1}
     assert again.found("hard_sharing.fm") == (0.3, 1.0)
-    with pytest.raises(NotDoneError, match=r"hard_sharing\.mlp: no trial is done; run `search` first"):
+    with pytest.raises(NotDoneError, match=r"hard_sharing\.mlp: `search` is not done; run it first"):
         record.best("hard_sharing.mlp")
 
 
@@ -91,7 +91,7 @@ def test_where_a_search_has_all_rows_the_runs_after_it_choose_the_backbone(
     for name, searched, settled in (("fm", 0.5, (0.2, 0.3)), ("mlp", 0.4, (0.4, 0.3))):
         add(record, f"hard_sharing.{name}", searched)
         if not sample:
-            with pytest.raises(NotDoneError, match=rf"hard_sharing\.{name}: its final runs are not done; run `final`"):
+            with pytest.raises(NotDoneError, match=rf"hard_sharing\.{name}: `final` is not done; run it"):
                 record.settled(f"hard_sharing.{name}")
         record.add("final", f"hard_sharing.{name}", ["words"], [trial(1, score) for score in settled])
     members = []
@@ -197,9 +197,9 @@ def test_each_task_of_the_baseline_is_searched_by_itself() -> None:
 
 def test_what_another_step_has_to_do_first_is_told(tmp_path: Path) -> None:
     words = ["census_income", "source=x", f"record={tmp_path / 'none.json'}"]
-    with pytest.raises(SystemExit, match=r"hard_sharing\.mlp: no trial is done; run `search` first"):
+    with pytest.raises(SystemExit, match=r"hard_sharing\.mlp: `search` is not done; run it first"):
         main([*words, "only=hard_sharing.mlp", "promote"])
-    with pytest.raises(SystemExit, match=r"hard_sharing\.mlp: no trial was promoted; run `promote` first"):
+    with pytest.raises(SystemExit, match=r"hard_sharing\.mlp: `promote` is not done; run it first"):
         main([*words, "only=hard_sharing.mlp", "final"])
 
 
