@@ -98,6 +98,14 @@ def test_main_metrics(schema, make_module):
     assert make_module(schema).main_metrics == {"like": "auc", "rating": "rmse"}
 
 
+def test_the_afterword_says_whose_embeddings_a_penalty_has_brought_to_zero(schema, make_module):
+    module = make_module(schema, sharing=SingleTask, views="per_task", l2=0.1)
+    assert module.afterword() is None
+    with torch.no_grad():
+        module.features.tables[1].weight.zero_()
+    assert f"embeddings of {module.tasks[1].name} to zero" in module.afterword()
+
+
 def test_a_loss_that_is_not_finite_stops_with_advice(schema, make_batch, make_module):
     module = make_module(schema, sharing=HardSharing)
     with pytest.raises(RunError, match=r"the loss is nan at step 0: lower optimizer.lr"):

@@ -15,6 +15,7 @@ from taskloom.balancers import Balancer, Gradients
 from taskloom.distributed import clip_grad_norm, from_first, sum_over_ranks, world_size
 from taskloom.errors import RunError
 from taskloom.features import Features
+from taskloom.features.dead_embeddings import dead_embeddings
 from taskloom.heads import Head
 from taskloom.methods import Method, Phase
 from taskloom.metrics.spec import MetricSpec
@@ -107,6 +108,10 @@ class MultiTaskModule(L.LightningModule):
         if room == "sharing":
             return self.sharing.owner(rest)
         return int(rest.split(".")[0]) if room == "heads" else None
+
+    def afterword(self) -> str | None:
+        """What people should hear at the end of a training; None where there is nothing."""
+        return dead_embeddings(self.features, [task.name for task in self.tasks])
 
     def forward(self, batch: Batch) -> Output:
         """Batch to raw outputs of all tasks."""

@@ -218,6 +218,25 @@ def test_the_bar_costs_little_a_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("progress", [PlainProgress, LiveProgress])
+def test_the_model_has_the_last_word(
+    progress: type[Any], tmp_path: Path, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Speaking(Tiny):
+        word: str | None = "nothing is left of me"
+
+        def afterword(self) -> str | None:
+            return self.word if self.trainer.current_epoch == 2 else None
+
+    train(Speaking(clock), [progress()], tmp_path, epochs=2)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "val/score" in line or "note:" in line]
+    assert [line.split()[0] for line in lines] == ["epoch", "epoch", "note:"]
+    assert lines[-1].rstrip() == "note: nothing is left of me"
+    Speaking.word = None
+    train(Speaking(clock), [progress()], tmp_path, epochs=2)
+    assert "note:" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("progress", [PlainProgress, LiveProgress])
 def test_a_crowded_processor_is_told_once(
     progress: type[Any],
     tmp_path: Path,

@@ -107,8 +107,10 @@ class _EpochLines(Callback):
             self._crowded = crowding(self._clocks, now, torch.get_num_threads())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Shows the last line."""
+        """Shows the last line, and what the model has to say of itself."""
         self._show_line(trainer)
+        if (told := getattr(pl_module, "afterword", lambda: None)()) is not None:
+            self._show(f"note: {told}")
         super().on_train_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
