@@ -18,8 +18,8 @@ def dead_embeddings(features: Features, tasks: Sequence[str]) -> str | None:
     """What to tell people at the end of a training whose penalty has won; None where it has not.
 
     An embedding learns through weights that it is multiplied by, and they through it: where both have become small
-    neither grows again, and every row gets the same prediction. A factorisation stands several times the penalty that
-    an MLP does.
+    neither grows, or only after many epochs, and every row gets the same prediction. A factorisation stands several
+    times the penalty that an MLP does.
 
     Args:
         features: as the training left them.
