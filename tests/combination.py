@@ -24,6 +24,9 @@ from taskloom.training.parameter_groups import parameter_groups
 from taskloom.training.schedules import constant
 
 ROWS = 12
+#: how much of the way from a constant prediction to a perfect one counts as learnt: small networks with five tasks that
+#: have nothing in common do not get much further
+LEARNT = 0.6
 #: beside the kind that is looked at: a chain of two, then others
 OTHERS = ("binary", "binary", "regression", "count")
 
@@ -229,13 +232,31 @@ def steps(module: MultiTaskModule, batch: Batch, n: int) -> None:
 
 
 def learnt(module: MultiTaskModule, batch: Batch) -> None:
-    """With more steps, each task's main metric is far beyond what a constant prediction gets."""
+    """With more steps, each task's main metric is far beyond what a constant prediction gets, all at one time.
+
+    It is enough that they get there, with steps that become smaller: at a constant rate a likelihood whose spread has
+    become narrow, or a product of many layers, leaves again.
+    """
+    n = 600
     optimizer = module.make_optimizer(module.make_groups(dict(module.named_parameters())))
-    for _ in range(240):
+    ways: dict[str, float] = {}
+    for step in range(1, n + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01 * (1 - step / n)
+        module.train()
         optimizer.zero_grad()
         loss, _ = module.objective(batch)
         loss.backward()
         optimizer.step()
+        if step % 30 == 0:
+            ways = ways_to_perfect(module, batch)
+            if min(ways.values()) > LEARNT:
+                return
+    raise AssertionError(f"not learnt by heart in {n} steps: {ways}")
+
+
+def ways_to_perfect(module: MultiTaskModule, batch: Batch) -> dict[str, float]:
+    """How much of the way from a constant prediction to a perfect one each task's main metric has gone."""
     module.eval()
     collector = OutcomeCollector()
     collector.add(batch, module.predict(batch), module.columns)
@@ -245,12 +266,12 @@ def learnt(module: MultiTaskModule, batch: Batch) -> None:
     values = outcome.score(module.tasks, specs)
     constants = [head.constant_prediction(ROWS) for head in module.heads]  # type: ignore[operator]
     constant = outcome.predicted(constants).score(module.tasks, specs)
+    ways = {}
     for task, spec in zip(module.tasks, specs, strict=True):
         name = f"{task.name}/{module.main_metrics[task.name]}"
-        # How much of the way from the constant prediction to a perfect one, which has 1, or 0 where low is good.
         perfect = 1.0 if spec[module.main_metrics[task.name]].higher_is_better else 0.0
-        way = (values[name] - constant[name]) / (perfect - constant[name])
-        assert way > 0.6, (name, task.kind, values[name], constant[name])
+        ways[name] = (values[name] - constant[name]) / (perfect - constant[name])
+    return ways
 
 
 KINDS = sorted(HEADS)
