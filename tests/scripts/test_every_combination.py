@@ -34,3 +34,9 @@ def test_what_fails_is_told_and_tried_again(tmp_path: Path, capsys: pytest.Captu
     assert "fails: hard_sharing/mlp/count/2: AssertionError: shape" in capsys.readouterr().out
     assert every_combination.main(["--jobs=1", "--only=hard_sharing/mlp/count/2", f"--file={file}"]) == 0
     assert "1 combinations, 1 to look at" in capsys.readouterr().out
+
+
+def test_it_tells_what_learnt_from_another_initialisation_only(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [{"combination": ["mmoe", "fm", "count", n], "state": "holds", "tries": n - 1} for n in (2, 3)]
+    assert every_combination.conclude(found) == 0
+    assert "1 of those that hold learnt" in capsys.readouterr().out
