@@ -103,7 +103,7 @@ def read(file: Path) -> list[Found]:
 def conclude(found: list[Found]) -> int:
     """Prints what holds, what is refused for which reason, and what fails."""
     states = Counter(one["state"] for one in found)
-    print(", ".join(f"{states[state]:,} {state}" for state in ("holds", "refused", "fails") if states[state]))
+    print(f"{states['holds']:,} hold, {states['refused']:,} refused, {states['fails']:,} fail")
     again = sum(one.get("tries", 1) > 1 for one in found)
     if again:
         print(f"{again:,} of those that hold learnt the batch from a second or third initialisation only")

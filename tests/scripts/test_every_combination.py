@@ -17,7 +17,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert every_combination.main(words) == 0
     said = capsys.readouterr().out
     assert "3 combinations, 3 to look at" in said
-    assert "2 holds, 1 refused" in said
+    assert "2 hold, 1 refused, 0 fail" in said
     lines = file.read_text().splitlines(keepends=True)
     # Killed in the middle of the last line: that one is looked at again.
     file.write_text("".join(lines[:2]) + lines[2][:20])
