@@ -35,6 +35,8 @@ RATE, PENALTY = "optimizer.lr", "features.l2"
 SLOWER = 0.5
 #: runs of a member on all rows with the first seed, where its penalty is sought anew
 MOST = 6
+#: a validation score that says no more than a constant prediction: the penalty has brought the embeddings to zero
+NOTHING = 0.02
 #: the steps that only look at the record
 SHOWN = ("table", "page", "draw")
 BASE = (
@@ -174,15 +176,29 @@ def overrides(params: dict[str, Any]) -> list[str]:
 
 
 def final(study: Study, member: Member, record: Record, place: Path, source: str, jobs: int) -> None:
-    """The best of those, by validation rows, with the other seeds."""
-    best = max(record.needed("promote", member.name), key=lambda run: float(run["score"]))
-    own = overrides(best["params"])
-    # The factorisation and its like are fitted once, beside the baseline.
-    floors = ["floors=null"] if member.name.startswith(ALONE) else []
-    words = [*shared(study, member), *member.chosen, *own, *floors, f"seed={','.join(map(str, study.seeds[1:]))}"]
-    if not record.done("final", member.name, words):
-        sweep(place, words, source, jobs)
-        record.add("final", member.name, words, [best, *(whole(run, best["params"]) for run in runs(place))])
+    """The best of those, by validation rows, with the other seeds.
+
+    Where a seed comes to nothing with it, it is dropped, and the next best is taken that has not come to nothing
+    itself; the last of them stands as it is. The record keeps what was dropped.
+    """
+    first, *others = sorted(record.needed("promote", member.name), key=lambda run: -float(run["score"]))
+    others = [run for run in others if run["score"] >= NOTHING]
+    for n, best in enumerate([first, *others]):
+        own = overrides(best["params"])
+        # The factorisation and its like are fitted once, beside the baseline.
+        floors = ["floors=null"] if member.name.startswith(ALONE) else []
+        words = [*shared(study, member), *member.chosen, *own, *floors, f"seed={','.join(map(str, study.seeds[1:]))}"]
+        key = f"{member.name} {n + 1}"
+        if record.done("dropped", key, words):
+            continue
+        if not record.done("final", member.name, words):
+            at = place.with_name(key.replace(" ", "-")) if n else place
+            sweep(at, words, source, jobs)
+            record.add("final", member.name, words, [best, *(whole(run, best["params"]) for run in runs(at))])
+        found = record.runs("final", member.name)
+        if n == len(others) or all(run["score"] >= NOTHING for run in found):
+            return
+        record.add("dropped", key, words, found)
 
 
 STEPS = {"search": search, "promote": promote, "final": final}

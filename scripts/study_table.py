@@ -112,14 +112,15 @@ def table(study: Study, record: Record) -> str:
     rows += [*([""] if found else []), "| member | validation score, search | all rows | chosen |", "|---|---|---|---|"]
     for name in sorted(record.members("search"), key=lambda name: -record.found(name)[0]):
         promoted = sorted(record.runs("promote", name), key=lambda run: -float(run["score"]))
-        best = promoted[0] if promoted else record.best(name)
+        # The first of the final runs is a promoted one: the best, but for those that other seeds came to nothing with.
+        best = [*record.runs("final", name), *promoted, record.best(name)][0]
         words = " ".join(f"{key}={_short(value)}" for key, value in best["params"].items())
         on_all = f"{best['score']:.4f}" if promoted else ""
         rows.append(f"| `{name}` | {record.found(name)[0]:.4f} | {on_all} | `{words}` |")
     took = []
-    for step in ("search", "promote", "final"):
-        # The first of the final runs is a promoted one.
-        runs = [run for name in record.members(step) for run in record.runs(step, name)[step == "final" :]]
+    for step in ("search", "promote", "final", *["dropped"] * bool(record.members("dropped"))):
+        again = step in ("final", "dropped")  # where the first is a promoted one
+        runs = [run for name in record.members(step) for run in record.runs(step, name)[again:]]
         took.append(f"{step} {len(runs)} runs, {sum(run['seconds'] for run in runs) / 3600:.1f} hours of one core")
     return "\n".join([*rows, "", f"{'; '.join(took)}.".capitalize()])
 

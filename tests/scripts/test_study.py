@@ -141,6 +141,42 @@ def test_a_penalty_is_sought_until_it_lies_between_two_others(peak: float, most:
     assert at == tried
 
 
+@pytest.mark.parametrize(
+    ("collapse", "chosen", "dropped"), [((), 0.4, 0), ((0.4,), 0.3, 1), ((0.4, 0.3), 0.2, 2), ((0.4, 0.3, 0.2), 0.2, 2)]
+)
+def test_a_setting_with_which_a_seed_comes_to_nothing_is_passed_over(
+    collapse: tuple[float, ...], chosen: float, dropped: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, member = Record(tmp_path / "study.json"), backbones(TINY)[0]
+    promoted = [
+        {"params": {"features.l2": score}, "seed": 1, "score": score, "seconds": 3600} for score in (0.3, 0.4, 0.0, 0.2)
+    ]
+    record.add("search", member.name, ["words"], [{**promoted[1], "rows_per_s": 1.0}])
+    record.add("promote", member.name, ["words"], promoted)
+    swept: dict[Path, float] = {}
+
+    def sweep(place: Path, words: list[str], *rest: Any) -> None:
+        swept[place] = next(float(word.partition("=")[2]) for word in words if word.startswith("features.l2="))
+
+    def runs(place: Path) -> list[dict[str, Any]]:
+        return [{"seed": seed, "score": swept[place] * (seed == 2 or swept[place] not in collapse)} for seed in (2, 3)]
+
+    monkeypatch.setattr(study, "sweep", sweep)
+    monkeypatch.setattr(study, "runs", runs)
+    monkeypatch.setattr(study, "whole", lambda run, params: {**run, "params": params, "seconds": 3600})
+    for _ in range(2):  # what is done is not done again
+        study.final(TINY, member, record, tmp_path / "final" / member.name, "x", 1)
+        assert [run["params"]["features.l2"] for run in record.runs("final", member.name)] == [chosen] * 3
+        assert [run["seed"] for run in record.runs("final", member.name)] == [1, 2, 3]
+        assert len(record.members("dropped")) == dropped
+        assert [*swept.values()] == [0.4, 0.3, 0.2][: dropped + 1]
+        monkeypatch.setattr(study, "sweep", lambda *given: pytest.fail("trains again"))
+    monkeypatch.setattr(study_table, "lines", lambda *given: [])
+    shown = table(TINY, record)
+    assert f"| `features.l2={chosen}` |" in shown
+    assert shown.endswith(f"; dropped {2 * dropped} runs, {2 * dropped:.1f} hours of one core." if dropped else "core.")
+
+
 def test_another_sampler_searches_the_same_by_other_chances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
     monkeypatch.setattr(study, "sweep", lambda place, words, source, jobs: trained.append(words))
