@@ -37,6 +37,8 @@ SLOWER = 0.5
 MOST = 6
 #: a validation score that says no more than a constant prediction: the penalty has brought the embeddings to zero
 NOTHING = 0.02
+#: what the penalty is multiplied by where a seed comes to nothing with all that were attempted
+WEAKER = 0.7
 #: the steps that only look at the record
 SHOWN = ("table", "page", "draw")
 BASE = (
@@ -179,26 +181,47 @@ def final(study: Study, member: Member, record: Record, place: Path, source: str
     """The best of those, by validation rows, with the other seeds.
 
     Where a seed comes to nothing with it, it is dropped, and the next best is taken that has not come to nothing
-    itself; the last of them stands as it is. The record keeps what was dropped.
+    itself; where none is left, weaker penalties, until all seeds learn or a member has twice the runs that others may
+    have: then it has no final ones. The record keeps what was dropped.
     """
-    first, *others = sorted(record.needed("promote", member.name), key=lambda run: -float(run["score"]))
-    others = [run for run in others if run["score"] >= NOTHING]
-    for n, best in enumerate([first, *others]):
-        own = overrides(best["params"])
-        # The factorisation and its like are fitted once, beside the baseline.
-        floors = ["floors=null"] if member.name.startswith(ALONE) else []
-        words = [*shared(study, member), *member.chosen, *own, *floors, f"seed={','.join(map(str, study.seeds[1:]))}"]
-        key = f"{member.name} {n + 1}"
-        if record.done("dropped", key, words):
+    # The factorisation and its like are fitted once, beside the baseline.
+    floors = ["floors=null"] if member.name.startswith(ALONE) else []
+    common = [*shared(study, member), *member.chosen]
+    while True:
+        promoted = record.needed("promote", member.name)
+        dropped = record.members("dropped", of=member.name)
+        left = [run for run in promoted if run["score"] >= NOTHING and as_dropped(member, run) not in dropped]
+        if not left and len(promoted) >= 2 * MOST:
+            print(f"{member.name}: a seed comes to nothing with each of {len(promoted)} settings", file=sys.stderr)
+            return
+        if not left:
+            weaken(study, member, record, place.parent.parent / "promote" / member.name, source, jobs)
             continue
+        best = max(left, key=lambda run: float(run["score"]))
+        words = [*common, *overrides(best["params"]), *floors, f"seed={','.join(map(str, study.seeds[1:]))}"]
         if not record.done("final", member.name, words):
-            at = place.with_name(key.replace(" ", "-")) if n else place
+            at = place.with_name(f"{member.name}-{len(dropped) + 1}") if dropped else place
             sweep(at, words, source, jobs)
             record.add("final", member.name, words, [best, *(whole(run, best["params"]) for run in runs(at))])
-        found = record.runs("final", member.name)
-        if n == len(others) or all(run["score"] >= NOTHING for run in found):
+        if all(run["score"] >= NOTHING for run in record.runs("final", member.name)):
             return
-        record.add("dropped", key, words, found)
+        record.move("final", member.name, "dropped", as_dropped(member, best))
+
+
+def as_dropped(member: Member, run: dict[str, Any]) -> str:
+    """What the record calls a setting that was dropped."""
+    return f"{member.name} {RATE}={run['params'][RATE]:.3g} {PENALTY}={run['params'][PENALTY]:.3g}"
+
+
+def weaken(study: Study, member: Member, record: Record, place: Path, source: str, jobs: int) -> None:
+    """One more run with the first seed: the best setting, with a penalty weaker than all before."""
+    promoted = record.needed("promote", member.name)
+    best = max(promoted, key=lambda run: float(run["score"]))
+    params = best["params"] | {PENALTY: WEAKER * min(run["params"][PENALTY] for run in promoted)}
+    at = place / f"weaker-{params[PENALTY]:.3g}"
+    sweep(at, [*shared(study, member), *member.chosen, f"seed={study.seeds[0]}", *overrides(params)], source, jobs)
+    [run] = runs(at)
+    record.extend("promote", member.name, whole(run, params))
 
 
 STEPS = {"search": search, "promote": promote, "final": final}

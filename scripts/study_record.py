@@ -40,9 +40,9 @@ class Record:
         """Whether a step of a member was made with this command line."""
         return self._steps.get(step, {}).get(name, {}).get("words") == list(words)
 
-    def members(self, step: str) -> list[str]:
-        """Who has a step behind them."""
-        return sorted(self._steps.get(step, {}))
+    def members(self, step: str, of: str = "") -> list[str]:
+        """Who has a step behind them; with ``of``, what stands there under this member's name and a word more."""
+        return sorted(name for name in self._steps.get(step, {}) if name.startswith(f"{of} " if of else ""))
 
     def runs(self, step: str, name: str) -> list[dict[str, Any]]:
         """The runs of a step of a member; none where it was not made."""
@@ -64,6 +64,21 @@ class Record:
         """Writes a step of a member down, in place of an earlier one, with those that other processes wrote."""
         self._steps = Record(self.file)._steps
         self._steps.setdefault(step, {})[name] = {"words": list(words), "runs": list(runs)}
+        self._write()
+
+    def extend(self, step: str, name: str, run: dict[str, Any]) -> None:
+        """Writes one more run of a step of a member down."""
+        self._steps = Record(self.file)._steps
+        self._steps[step][name]["runs"].append(run)
+        self._write()
+
+    def move(self, step: str, name: str, to: str, under: str) -> None:
+        """Puts what a step of a member came to in another place, under another name."""
+        self._steps = Record(self.file)._steps
+        self._steps.setdefault(to, {})[under] = self._steps[step].pop(name)
+        self._write()
+
+    def _write(self) -> None:
         with file_beside(self.file) as path:
             path.write_text("\n".join(self._lines()) + "\n", encoding="utf-8")
 

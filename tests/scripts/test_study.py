@@ -142,39 +142,61 @@ def test_a_penalty_is_sought_until_it_lies_between_two_others(peak: float, most:
 
 
 @pytest.mark.parametrize(
-    ("collapse", "chosen", "dropped"), [((), 0.4, 0), ((0.4,), 0.3, 1), ((0.4, 0.3), 0.2, 2), ((0.4, 0.3, 0.2), 0.2, 2)]
+    ("least", "attempted", "chosen"),
+    [
+        (0.5, [0.4], 0.4),
+        (0.35, [0.4, 0.3], 0.3),
+        (0.12, [0.4, 0.3, 0.2, 0.14, 0.098], 0.098),
+        (0.0, [0.4, 0.3, 0.2, *(0.2 * 0.7**n for n in range(1, 9))], None),
+    ],
 )
-def test_a_setting_with_which_a_seed_comes_to_nothing_is_passed_over(
-    collapse: tuple[float, ...], chosen: float, dropped: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_penalty_with_which_a_seed_comes_to_nothing_is_passed_over(
+    least: float,
+    attempted: list[float],
+    chosen: float | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """With penalties from ``least`` on the third seed comes to nothing."""
     record, member = Record(tmp_path / "study.json"), backbones(TINY)[0]
-    promoted = [
-        {"params": {"features.l2": score}, "seed": 1, "score": score, "seconds": 3600} for score in (0.3, 0.4, 0.0, 0.2)
-    ]
-    record.add("search", member.name, ["words"], [{**promoted[1], "rows_per_s": 1.0}])
-    record.add("promote", member.name, ["words"], promoted)
-    swept: dict[Path, float] = {}
+    swept: dict[Path, tuple[float, list[int]]] = {}
 
     def sweep(place: Path, words: list[str], *rest: Any) -> None:
-        swept[place] = next(float(word.partition("=")[2]) for word in words if word.startswith("features.l2="))
+        given = dict(word.split("=", 1) for word in words)
+        swept[place] = float(given["features.l2"]), [int(seed) for seed in given["seed"].split(",")]
 
     def runs(place: Path) -> list[dict[str, Any]]:
-        return [{"seed": seed, "score": swept[place] * (seed == 2 or swept[place] not in collapse)} for seed in (2, 3)]
+        penalty, seeds = swept[place]
+        return [{"seed": seed, "score": penalty if seed < 3 or penalty < least else 0.0} for seed in seeds]
+
+    def whole(run: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+        return {**run, "params": params, "seconds": 3600}
+
+    def promoted(penalty: float, score: float) -> dict[str, Any]:
+        return whole({"seed": 1, "score": score}, {"optimizer.lr": 1e-3, "features.l2": penalty})
 
     monkeypatch.setattr(study, "sweep", sweep)
     monkeypatch.setattr(study, "runs", runs)
-    monkeypatch.setattr(study, "whole", lambda run, params: {**run, "params": params, "seconds": 3600})
+    monkeypatch.setattr(study, "whole", whole)
+    monkeypatch.setattr(study, "NOTHING", 1e-3)
+    record.add("search", member.name, ["words"], [{**promoted(0.4, 0.4), "rows_per_s": 1.0}])
+    its = [promoted(0.3, 0.3), promoted(0.4, 0.4), promoted(0.8, 0.0), promoted(0.2, 0.2)]
+    record.add("promote", member.name, ["words"], its)
     for _ in range(2):  # what is done is not done again
         study.final(TINY, member, record, tmp_path / "final" / member.name, "x", 1)
-        assert [run["params"]["features.l2"] for run in record.runs("final", member.name)] == [chosen] * 3
-        assert [run["seed"] for run in record.runs("final", member.name)] == [1, 2, 3]
-        assert len(record.members("dropped")) == dropped
-        assert [*swept.values()] == [0.4, 0.3, 0.2][: dropped + 1]
+        assert [penalty for penalty, seeds in swept.values() if seeds == [2, 3]] == pytest.approx(attempted)
+        found = record.runs("final", member.name)
+        assert [run["params"]["features.l2"] for run in found] == pytest.approx([chosen] * 3 if chosen else [])
+        assert [run["seed"] for run in found] == ([1, 2, 3] if chosen else [])
+        n = len(attempted) - bool(chosen)
+        assert len(record.members("dropped", of=member.name)) == n
         monkeypatch.setattr(study, "sweep", lambda *given: pytest.fail("trains again"))
+    assert ("comes to nothing with each of 12 settings" in capsys.readouterr().err) is (chosen is None)
     monkeypatch.setattr(study_table, "lines", lambda *given: [])
     shown = table(TINY, record)
-    assert f"| `features.l2={chosen}` |" in shown
-    assert shown.endswith(f"; dropped {2 * dropped} runs, {2 * dropped:.1f} hours of one core." if dropped else "core.")
+    assert chosen is None or f"features.l2={chosen:.3g}` |" in shown
+    assert shown.endswith(f"; dropped {2 * n} runs, {2 * n:.1f} hours of one core." if n else "hours of one core.")
 
 
 def test_another_sampler_searches_the_same_by_other_chances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
