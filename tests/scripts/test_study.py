@@ -282,6 +282,7 @@ def test_from_search_to_table(
 ) -> None:
     monkeypatch.setitem(STUDIES, "tiny", TINY)
     monkeypatch.setattr(study, "TRIALS", 2)
+    monkeypatch.setattr(study, "MOST", 4)  # each run is a process
     monkeypatch.setattr(study, "NOTHING", -9.0)  # one epoch of few rows need not come to anything
     monkeypatch.setattr(study, "BASE", (*study.BASE, f"paths.root={tmp_path}"))
     monkeypatch.setattr(study_members, "names", lambda group: ["hard_sharing", "single_task"])
