@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from study_members import ALONE, Study
+from study_noise import beyond_noise
 from study_record import Record
 
 #: sharing schemes, and backbones under hard sharing: two of the colours of Okabe and Ito
@@ -57,40 +58,6 @@ def _line(name: str, scores: list[list[float]], parts: list[list[dict[str, Any]]
     return Line(name, scores, sum(runs[0]["parameters"] for runs in parts), speed, floors)
 
 
-def beyond_noise(found: list[Line], m: int) -> set[str]:
-    r"""Whose scores differ from those of single_task by more than noise.
-
-    .. math:: |\bar x_i - \bar x_0| > t \, s \, \sqrt{1/n_i + 1/n_0}
-
-    with s the standard deviation over seeds, pooled over all N members, and t the quantile at 5%, two-sided, divided by
-    N - 1 (Bonferroni).
-
-    Args:
-        found: the members.
-        m: which of their metrics.
-
-    Example:
-        >>> alone, same, better = ([0.800, 0.802], [0.801, 0.802], [0.820, 0.823])
-        >>> lines = [Line(name, [x], 1, 1.0, {}) for name, x in [(ALONE, alone), ("mmoe", same), ("ple", better)]]
-        >>> beyond_noise(lines, 0)
-        {'ple'}
-    """
-    base = next((line.scores[m] for line in found if line.name == ALONE), None)
-    if base is None or len(found) < 2:
-        return set()
-    from scipy.stats import t
-
-    freedom = sum(len(line.scores[m]) - 1 for line in found)
-    pooled = sum(statistics.variance(line.scores[m]) * (len(line.scores[m]) - 1) for line in found) / freedom
-    limit = t.ppf(1 - 0.05 / 2 / (len(found) - 1), freedom) * pooled**0.5
-    return {
-        line.name
-        for line in found
-        if abs(statistics.mean(line.scores[m]) - statistics.mean(base))
-        > limit * (1 / len(line.scores[m]) + 1 / len(base)) ** 0.5
-    }
-
-
 def table(study: Study, record: Record) -> str:
     """Markdown: floors, single_task, and the others; then what the search of each found, and what it took.
 
@@ -102,7 +69,7 @@ def table(study: Study, record: Record) -> str:
     for name, values in _floors(found).items():
         shown = " | ".join(f"{values[metric]:.4f}" if metric in values else "" for metric in study.metrics)
         rows.append(f"| floor: {name} | {shown} | | |")
-    beyond = [beyond_noise(found, m) for m in range(len(study.metrics))]
+    beyond = [beyond_noise({line.name: line.scores[m] for line in found}, ALONE) for m in range(len(study.metrics))]
     for line in found:
         shown = " | ".join(
             f"{statistics.mean(x):.4f} ± {statistics.stdev(x):.4f}{'*' if line.name in other else ''}"
