@@ -3,6 +3,7 @@
     python scripts/study.py movielens_1m source=<ml-1m zip> search    # trials of each member, by validation rows
     python scripts/study.py movielens_1m source=<ml-1m zip> promote   # the best in full, by validation rows
     python scripts/study.py movielens_1m source=<ml-1m zip> final     # what was best there, with two more seeds
+    python scripts/study.py movielens_1m source=<ml-1m zip> speed     # rows/s of all, while nothing else runs
     python scripts/study.py movielens_1m table                        # what was found
     python scripts/study.py movielens_1m page draw                    # the same in docs/results.md, and its picture
 
@@ -39,6 +40,14 @@ MOST = 6
 NOTHING = 0.02
 #: what the penalty is multiplied by where a seed comes to nothing with all that were attempted
 WEAKER = 0.7
+#: how often each member's speed is taken, by turns, and of what training: the first of its epochs warms up
+ROUNDS = 2
+BRIEF = (
+    "method.epochs=3",
+    "trainer.limit_train_batches=60",
+    "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1",
+)
 #: the steps that only look at the record
 SHOWN = ("table", "page", "draw")
 BASE = (
@@ -208,6 +217,35 @@ def final(study: Study, member: Member, record: Record, place: Path, source: str
         record.move("final", member.name, "dropped", as_dropped(member, best))
 
 
+def speed(study: Study, members: Sequence[Member], record: Record, place: Path, source: str) -> None:
+    """Rows/s of the members that have final runs, with the setting of these: brief trainings, one at a time, by turns.
+
+    On a machine that does nothing else, or the figures are of what it did.
+    """
+    its = replace(study, chosen=tuple(word for word in study.chosen if not word.startswith("method.epochs=")))
+    words = {
+        member.name: [
+            *(*shared(its, member), *member.chosen, *overrides(found[0]["params"])),
+            *(f"seed={study.seeds[0]}", *BRIEF),
+        ]
+        for member in members
+        if (found := record.runs("final", member.name))
+    }
+    rounds = f"{ROUNDS} rounds"
+    left = {name: those for name, those in words.items() if not record.done("speed", name, [*those, rounds])}
+    for turn in range(ROUNDS):
+        for name, those in left.items():
+            sweep(place / name / str(turn), those, source, 1)
+    for name, those in left.items():
+        took = [run for turn in range(ROUNDS) for run in runs(place / name / str(turn))]
+        record.add("speed", name, [*those, rounds], [timed(run) for run in took])
+
+
+def timed(run: dict[str, Any]) -> dict[str, Any]:
+    """What the record keeps of a run that was made for its speed."""
+    return {"rows_per_s": run["rows_per_s"], "cpu": run["machine"]["cpu"]}
+
+
 def as_dropped(member: Member, run: dict[str, Any]) -> str:
     """What the record calls a setting that was dropped."""
     return f"{member.name} {RATE}={run['params'][RATE]:.3g} {PENALTY}={run['params'][PENALTY]:.3g}"
@@ -225,6 +263,8 @@ def weaken(study: Study, member: Member, record: Record, place: Path, source: st
 
 
 STEPS = {"search": search, "promote": promote, "final": final}
+#: the step that all members have by turns
+SPEED = "speed"
 
 
 def carry_out(
@@ -235,19 +275,24 @@ def carry_out(
     Their searches tell which did; or, where these have all rows, the runs after them, which have more seeds.
     """
     found = record.found if study.search else record.settled
+    taken: list[Member] = []
     for of in (lambda: backbones(study), lambda: schemes(study, found, only)):
         for member in of():
             if only in member.name:
-                for step in steps:
-                    STEPS[step](study, member, record, folder / step / member.name, source, jobs)
+                taken.append(member)
+                for step in STEPS:
+                    if step in steps:
+                        STEPS[step](study, member, record, folder / step / member.name, source, jobs)
+    if SPEED in steps:
+        speed(study, taken, record, folder / SPEED, source)
 
 
 def main(words: list[str]) -> int:
     settings = dict(word.split("=", 1) for word in words if "=" in word)
     chosen, *steps = [word for word in words if "=" not in word] or [""]
     keys = {"source", "only", "jobs", "sampler", "folder", "record", "picture"}
-    unknown = {*settings} - keys | {*steps} - {*STEPS, *SHOWN}
-    lacking = {"source"} - {*settings} if {*STEPS} & {*steps} else set()
+    unknown = {*settings} - keys | {*steps} - {*STEPS, SPEED, *SHOWN}
+    lacking = {"source"} - {*settings} if {*STEPS, SPEED} & {*steps} else set()
     # Other chances are another record, or they would be taken for a change of settings and begin it anew.
     lacking |= {"folder", "record"} - {*settings} if "sampler" in settings else set()
     if chosen not in STUDIES or not steps or unknown or lacking:
@@ -260,8 +305,8 @@ def main(words: list[str]) -> int:
     if "sampler" in settings:
         study = replace(study, search=(*study.search, f"hydra.sweeper.seed={settings['sampler']}"))
     try:
-        if {*STEPS} & {*steps}:
-            carry_out([step for step in STEPS if step in steps], study, record, folder, source, only, jobs)
+        if {*STEPS, SPEED} & {*steps}:
+            carry_out(steps, study, record, folder, source, only, jobs)
         if "table" in steps:
             print(table(study, record))
         if "page" in steps:

@@ -22,7 +22,7 @@ class Line:
         name: of the member.
         scores: of each metric, those of the seeds, on test rows.
         parameters: how many the network has.
-        speed: rows of training a second, the median of the seeds.
+        speed: rows of training a second: taken by turns with the others, or, where it was not, of its final runs.
         floors: of its runs: metrics by floor.
     """
 
@@ -38,24 +38,25 @@ def lines(study: Study, record: Record) -> list[Line]:
     runs = {name: record.runs("final", name) for name in record.members("final")}
     parts = {metric: f"{ALONE}.{metric.partition('/')[0]}" for metric in study.metrics}
     found = [
-        _line(name, [[run["test"][metric] for run in done] for metric in study.metrics], [done])
+        _line(name, [[run["test"][metric] for run in done] for metric in study.metrics], {name: done}, record)
         for name, done in runs.items()
         if not name.startswith(ALONE)
     ]
     if {*parts.values()} <= {*runs}:
         scores = [[run["test"][metric] for run in runs[part]] for metric, part in parts.items()]
-        found.append(_line(ALONE, scores, [runs[part] for part in dict.fromkeys(parts.values())]))
+        found.append(_line(ALONE, scores, {part: runs[part] for part in parts.values()}, record))
     return sorted(found, key=lambda line: (line.name != ALONE, -statistics.mean(line.scores[0])))
 
 
-def _line(name: str, scores: list[list[float]], parts: list[list[dict[str, Any]]]) -> Line:
+def _line(name: str, scores: list[list[float]], parts: dict[str, list[dict[str, Any]]], record: Record) -> Line:
     """A line of one member, or of several that are trained one after the other."""
-    speed = 1 / sum(1 / statistics.median(run["rows_per_s"] for run in runs) for runs in parts)
+    timed = [record.runs("speed", part) or runs for part, runs in parts.items()]
+    speed = 1 / sum(1 / statistics.median(run["rows_per_s"] for run in runs) for runs in timed)
     floors: dict[str, dict[str, float]] = {}
-    for runs in parts:
+    for runs in parts.values():
         for floor, values in runs[-1]["floors"].items():
             floors[floor] = floors.get(floor, {}) | values
-    return Line(name, scores, sum(runs[0]["parameters"] for runs in parts), speed, floors)
+    return Line(name, scores, sum(runs[0]["parameters"] for runs in parts.values()), speed, floors)
 
 
 def table(study: Study, record: Record) -> str:

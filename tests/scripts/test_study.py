@@ -199,6 +199,37 @@ def test_a_penalty_with_which_a_seed_comes_to_nothing_is_passed_over(
     assert shown.endswith(f"; dropped {2 * n} runs, {2 * n:.1f} hours of one core." if n else "hours of one core.")
 
 
+def test_speeds_are_taken_by_turns_with_the_setting_that_was_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, trained = Record(tmp_path / "study.json"), []
+
+    def sweep(place: Path, words: list[str], *rest: Any) -> None:
+        trained.append((place.parent.name, words))
+
+    def runs(place: Path) -> list[dict[str, Any]]:
+        speed = {"hard_sharing.mlp": 300.0, "hard_sharing.din": 100.0}[place.parent.name] + int(place.name)
+        return [{"rows_per_s": speed, "machine": {"cpu": "Z80"}}]
+
+    monkeypatch.setattr(study, "sweep", sweep)
+    monkeypatch.setattr(study, "runs", runs)
+    words = ["interact", "source=x", f"folder={tmp_path}", f"record={record.file}", "speed"]
+    scored = {"test": {"interact/auc": 0.5, "rating/rmse": 1.0}, "parameters": 1, "floors": {}}
+    for name in ("fm", "mlp", "din"):
+        add(record, f"hard_sharing.{name}", 0.4)
+    for name, lr in (("hard_sharing.mlp", 0.002), ("hard_sharing.din", 0.004)):
+        its = {"params": {"optimizer.lr": lr}, "rows_per_s": 1.0, **scored}
+        record.add("final", name, ["words"], [{**its, "seed": seed} for seed in (1, 2)])
+    for _ in range(2):  # what is done is not done again
+        assert main(words) == 0
+        assert [name for name, _ in trained] == ["hard_sharing.mlp", "hard_sharing.din"] * study.ROUNDS
+    given = dict(word.split("=", 1) for word in trained[0][1])
+    assert len(given) == len(trained[0][1])  # hydra takes a key once
+    assert (given["backbone"], given["optimizer.lr"], given["method.epochs"]) == ("mlp", "0.002", "3")
+    lines = study_table.lines(STUDIES["interact"], Record(record.file))
+    assert {line.name: line.speed for line in lines} == {"hard_sharing.mlp": 300.5, "hard_sharing.din": 100.5}
+
+
 def test_another_sampler_searches_the_same_by_other_chances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = []
     monkeypatch.setattr(study, "sweep", lambda place, words, source, jobs: trained.append(words))
