@@ -222,15 +222,12 @@ def speed(study: Study, members: Sequence[Member], record: Record, place: Path, 
 
     On a machine that does nothing else, or the figures are of what it did.
     """
-    its = replace(study, chosen=tuple(word for word in study.chosen if not word.startswith("method.epochs=")))
-    words = {
-        member.name: [
-            *(*shared(its, member), *member.chosen, *overrides(found[0]["params"])),
-            *(f"seed={study.seeds[0]}", *BRIEF),
-        ]
-        for member in members
-        if (found := record.runs("final", member.name))
-    }
+    words = {}
+    for member in members:
+        if found := record.runs("final", member.name):
+            common = shared(study, replace(member, chosen=(*member.chosen, *BRIEF)))
+            setting = [*member.chosen, *overrides(found[0]["params"]), f"seed={study.seeds[0]}"]
+            words[member.name] = [*common, *setting, *BRIEF]
     rounds = f"{ROUNDS} rounds"
     left = {name: those for name, those in words.items() if not record.done("speed", name, [*those, rounds])}
     for turn in range(ROUNDS):
@@ -238,12 +235,8 @@ def speed(study: Study, members: Sequence[Member], record: Record, place: Path, 
             sweep(place / name / str(turn), those, source, 1)
     for name, those in left.items():
         took = [run for turn in range(ROUNDS) for run in runs(place / name / str(turn))]
-        record.add("speed", name, [*those, rounds], [timed(run) for run in took])
-
-
-def timed(run: dict[str, Any]) -> dict[str, Any]:
-    """What the record keeps of a run that was made for its speed."""
-    return {"rows_per_s": run["rows_per_s"], "cpu": run["machine"]["cpu"]}
+        timed = [{"rows_per_s": run["rows_per_s"], "cpu": run["machine"]["cpu"]} for run in took]
+        record.add("speed", name, [*those, rounds], timed)
 
 
 def as_dropped(member: Member, run: dict[str, Any]) -> str:
